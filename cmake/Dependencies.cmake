@@ -1,0 +1,35 @@
+# Everything comes from Debian 12 packages; nothing is downloaded by the build.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+
+# mwtun_dependency(NAME MODULE): an imported target from pkg-config, static where we link statically.
+function(mwtun_dependency name module)
+  pkg_check_modules(${name} REQUIRED QUIET IMPORTED_TARGET ${module})
+  add_library(mwtun_dep_${name} INTERFACE)
+  if(MWTUN_STATIC)
+    target_link_libraries(mwtun_dep_${name} INTERFACE ${${name}_STATIC_LDFLAGS})
+    target_include_directories(mwtun_dep_${name} SYSTEM INTERFACE ${${name}_STATIC_INCLUDE_DIRS})
+  else()
+    target_link_libraries(mwtun_dep_${name} INTERFACE PkgConfig::${name})
+  endif()
+endfunction()
+
+mwtun_dependency(sodium libsodium)
+mwtun_dependency(cares libcares)
+mwtun_dependency(nl_route libnl-route-3.0)
+
+find_package(fmt REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
+
+add_library(mwtun_dep_toml INTERFACE)
+target_include_directories(mwtun_dep_toml SYSTEM INTERFACE ${TOMLPLUSPLUS_INCLUDE_DIR})
+
+# Asio's headers pull in Boost's; Debian ships fmt as a shared library only, so it is used header-only.
+add_library(mwtun_dep_asio INTERFACE)
+target_link_libraries(mwtun_dep_asio INTERFACE Boost::headers Threads::Threads)
+target_compile_definitions(mwtun_dep_asio INTERFACE BOOST_ASIO_NO_DEPRECATED)
+add_library(mwtun_dep_fmt INTERFACE)
+target_link_libraries(mwtun_dep_fmt INTERFACE fmt::fmt-header-only)

@@ -1,0 +1,5 @@
+include(GNUInstallDirs)
+install(TARGETS mwtun RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(EXISTS ${PROJECT_SOURCE_DIR}/docs/mwtun.1)
+  install(FILES docs/mwtun.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+endif()
