@@ -1,0 +1,142 @@
+"""The real program between two namespaces: keys, files, both processes."""
+
+import json
+import os
+import time
+
+from .stage import LabError, run
+from .traffic import wait_for_answer
+
+HOME_INNER = "10.90.0.2"
+VPS_INNER = "10.90.0.1"
+PORT = 4649
+SCHEDULERS = ("adaptive", "round-robin", "hash", "active-backup", "redundant")
+
+
+def _toml(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return str(value) if isinstance(value, (int, float)) else json.dumps(str(value))
+
+
+def _section(header, values):
+    lines = [header] if header else []
+    return "\n".join(lines + [f"{key} = {_toml(value)}" for key, value in values.items()
+                              if value is not None]) + "\n"
+
+
+def write_config(path, top, peer, links=()):
+    """A configuration file; None values are left out."""
+    text = _section("", top) + "\n" + _section("[[peer]]", peer)
+    for link in links:
+        text += "\n" + _section("[[peer.link]]", link)
+    path.write_text(text)
+    return path
+
+
+def make_key(program, path, kind="genkey"):
+    path.touch(mode=0o600)
+    path.write_text(run([program, kind]).stdout)
+    return path
+
+
+def public_key(program, path):
+    return run([program, "pubkey"], input=path.read_text()).stdout.strip()
+
+
+class Tunnel:
+    """A server in one namespace, a client in another. Change `top`, `peer` and `links` of either side
+    before it is started to try what the files can say."""
+
+    def __init__(self, stage, program, vps, home, links, endpoint, name="mwt0"):
+        self.stage, self.program, self.vps, self.home = stage, program, vps, home
+        folder = stage.folder
+        keys = {side: make_key(program, folder / f"{side}.key") for side in ("client", "server")}
+        psk = make_key(program, folder / "both.psk", "genpsk")
+        self.server_top = {"private_key_file": keys["server"], "control": folder / "server.sock",
+                           "listen": [f"0.0.0.0:{PORT}"]}
+        self.server_peer = {"name": "home", "public_key": public_key(program, keys["client"]),
+                            "preshared_key_file": psk, "tap": name, "address": [f"{VPS_INNER}/24"],
+                            "mtu": 1500}
+        self.client_top = {"private_key_file": keys["client"], "control": folder / "client.sock"}
+        self.client_peer = {"name": "vps", "public_key": public_key(program, keys["server"]),
+                            "preshared_key_file": psk, "endpoint": endpoint, "tap": name,
+                            "address": [f"{HOME_INNER}/24"], "mtu": 1500, "scheduler": "adaptive"}
+        self.links = list(links)
+        self.server = self.client = None
+
+    def write_server(self):
+        return write_config(self.stage.folder / "server.toml", self.server_top, self.server_peer)
+
+    def write_client(self):
+        return write_config(self.stage.folder / "client.toml", self.client_top, self.client_peer,
+                            self.links)
+
+    def start_server(self):
+        self.server = self.stage.start("mwtun-server", [self.program, "server", self.write_server()],
+                                       self.vps)
+        return self.server
+
+    def start_client(self, scheduler=None):
+        if scheduler:
+            self.client_peer["scheduler"] = scheduler
+        self.client = self.stage.start("mwtun-client", [self.program, "client", self.write_client()],
+                                       self.home)
+        return self.client
+
+    def wait_up(self, seconds=10):
+        """Until frames go both ways; the seconds it took."""
+        took = wait_for_answer(self.stage, self.home, VPS_INNER, seconds, self.client)
+        if took is None:
+            raise LabError(f"no answer through the tunnel in {seconds} s\n{self.client.tail()}\n"
+                           f"{self.server.tail() if self.server else ''}")
+        return took
+
+    def wait_links_up(self, seconds=5):
+        """Until every link carries frames, as the client sees it."""
+        deadline = time.monotonic() + seconds
+        while True:
+            links = self.client_links()
+            if links and all(link["state"] == "up" for link in links):
+                return
+            if time.monotonic() > deadline:
+                raise LabError(f"links are not all up after {seconds} s: "
+                               f"{ {link['name']: link['state'] for link in links} }\n"
+                               f"{self.client.tail()}")
+            time.sleep(0.05)
+
+    def status(self, side="client", json_output=True):
+        command = [self.program, "status", "--socket", self.stage.folder / f"{side}.sock"]
+        netns = self.home if side == "client" else self.vps
+        text = self.stage.run(netns, command + (["--json"] if json_output else [])).stdout
+        return json.loads(text) if json_output else text
+
+    def client_links(self):
+        peers = self.status().get("peers", [])
+        return peers[0]["links"] if peers else []
+
+    def restart_client(self, scheduler):
+        self.client.stop()
+        self.start_client(scheduler)
+        return self.wait_up()
+
+    def check_alive(self):
+        for process in (self.server, self.client):
+            if process and not process.alive():
+                raise LabError(f"{process.name} ended with {process.wait(0)}\n{process.tail(30)}")
+
+    def stop(self):
+        codes = [process.stop() for process in (self.client, self.server) if process]
+        self.client = self.server = None
+        return codes
+
+
+def cpu_seconds(pid):
+    """Processor time of all threads of a process so far."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as stat:
+            total += int(stat.read().split()[0])
+    return total / 1e9

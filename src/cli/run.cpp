@@ -1,0 +1,368 @@
+#include "cli/run.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <csignal>
+#include <cstring>
+
+#include "cli/config_file.hpp"
+#include "cli/control_socket.hpp"
+#include "cli/exit_codes.hpp"
+#include "cli/narrate.hpp"
+#include "cli/status_fill.hpp"
+#include "crypto/aead.hpp"
+#include "dataplane/io/link_keeper.hpp"
+#include "dataplane/io/system_clock.hpp"
+#include "dataplane/io/worker.hpp"
+
+namespace mwtun {
+
+namespace {
+
+namespace asio = boost::asio;
+using Descriptor = asio::posix::stream_descriptor;
+
+/// Why a tunnel's life ended.
+enum class Ending : std::uint8_t { stopped, reload };
+
+/// What only a history tells of a peer and its links.
+struct PeerHistory {
+  TunnelState state = TunnelState::down;
+  Instant since{};
+  struct LastDown {
+    bool happened = false;
+    LinkReason reason{};
+    Instant at{};
+  };
+  std::array<LastDown, links_max> links{};
+};
+
+/// The control thread of one running tunnel: owns the worker, watches names, routes and interfaces,
+/// answers status, writes the log. Everything here happens on the io_context's one thread.
+class Runner {
+ public:
+  Runner(const Config& config, Role role, Log& log)
+      : config_(config), role_(role), log_(log), timer_(context_), history_(config.peers.size()) {}
+
+  Result<void> set_up();
+  Ending run();
+
+ private:
+  Result<std::vector<WorkerTap>> open_taps();
+  Result<void> open_keeper(SocketId first_socket);
+  void say_how_it_runs(const WorkerReport& report);
+  void watch(Descriptor& descriptor, void (Runner::*ready)());
+  void take_notices();
+  void take_notice(const WorkerNotice& notice);
+  void take_event(const NodeEvent& event);
+  void tend_links();
+  void arm_timer();
+  void answer(std::string_view request, const ControlServer::Reply& reply);
+  StatusReport status();
+  std::optional<WorkerReport> worker_report();
+
+  const Config& config_;
+  const Role role_;
+  Log& log_;
+  asio::io_context context_{1};
+  asio::steady_timer timer_;
+  std::optional<asio::signal_set> signals_;
+  std::unique_ptr<Worker> worker_;
+  std::unique_ptr<LinkKeeper> keeper_;
+  std::optional<Descriptor> notices_fd_, keeper_fd_;
+  std::optional<ControlServer> control_;
+  std::vector<WorkerNotice> notices_;
+  std::vector<PeerHistory> history_;
+  const Instant began_ = monotonic_now();
+  Ending ending_ = Ending::stopped;
+};
+
+Result<std::vector<WorkerTap>> Runner::open_taps() {
+  Result<Netlink> netlink = Netlink::open();
+  if (!netlink) return netlink.error();
+  std::vector<WorkerTap> taps;
+  for (std::size_t i = 0; i < config_.peers.size(); ++i) {
+    const PeerEntry& peer = config_.peers[i];
+    TapOptions options;
+    options.name = peer.interface;
+    options.tun = peer.interface_kind == InterfaceKind::tun;
+    options.settings.mtu = peer.mtu;
+    options.settings.bridge = peer.bridge;
+    if (!options.tun) options.settings.mac = stable_mac(config_.public_key.bytes, peer.interface);
+    for (const Prefix& prefix : peer.addresses) {
+      options.settings.addresses.push_back({prefix.address, prefix.length});
+    }
+    Result<Tap> tap = Tap::open(netlink.value(), options);
+    if (!tap) return tap.error();
+    taps.push_back({PeerId{static_cast<std::uint16_t>(i)}, tap.take()});
+  }
+  return taps;
+}
+
+Result<void> Runner::open_keeper(SocketId first_socket) {
+  LinkKeeperOptions options;
+  options.instance = config_.name;
+  options.first_socket = first_socket;
+  for (std::size_t i = 0; i < config_.peers.size(); ++i) {
+    const PeerEntry& peer = config_.peers[i];
+    options.own_interfaces.push_back(peer.interface);
+    if (!peer.endpoint) continue;
+    for (std::size_t l = 0; l < peer.links.size(); ++l) {
+      const LinkEntry& link = peer.links[l];
+      const HostPort& endpoint = link.endpoint ? *link.endpoint : *peer.endpoint;
+      options.links.push_back({.peer = PeerId{static_cast<std::uint16_t>(i)},
+                               .link = LinkId{static_cast<std::uint8_t>(l)},
+                               .label = peer.name + "/" + link.link.name,
+                               .host = endpoint.host,
+                               .port = endpoint.port,
+                               .bind = link.bind,
+                               .device = link.device,
+                               .gateway = link.gateway});
+    }
+  }
+  if (options.links.empty()) return {};
+  Result<std::unique_ptr<LinkKeeper>> keeper = LinkKeeper::open(
+      std::move(options), [this](LinkCommand command) { worker_->post(std::move(command)); },
+      [this](const LinkNotice& notice) {
+        const bool fine = notice.usable && !notice.warning;
+        log_.line(fine ? LogLevel::info : LogLevel::warn, LogClass::network, notice.text);
+      });
+  if (!keeper) return keeper.error();
+  keeper_ = keeper.take();
+  return {};
+}
+
+Result<void> Runner::set_up() {
+  // First the control path: a second instance must touch nothing of the first.
+  Result<ControlServer> control = ControlServer::open(
+      context_, config_.control, [this](std::string_view request, ControlServer::Reply reply) {
+        answer(request, reply);
+      });
+  if (!control) return control.error();
+  control_.emplace(control.take());
+
+  std::vector<std::string> warnings;
+  Result<std::vector<NumberedSocket>> listeners =
+      open_listeners(config_.listen, UdpSocketOptions{}.receive_buffer_bytes, SocketId{0}, warnings);
+  if (!listeners) return listeners.error();
+  for (const std::string& warning : warnings) log_.warn(LogClass::network, warning);
+  const auto first_link_socket = static_cast<std::uint16_t>(listeners.value().size());
+
+  Result<std::vector<WorkerTap>> taps = open_taps();
+  if (!taps) return taps.error();
+  NodeConfig node = node_config(config_, available_ciphers(), wall_clock_ns());
+  node.offload = false;  // The interfaces are opened without a virtio header.
+  Result<std::unique_ptr<Worker>> worker =
+      Worker::create(std::move(node), taps.take(), listeners.take(), WorkerOptions{});
+  if (!worker) return worker.error();
+  worker_ = worker.take();
+  if (const Result<void> kept = open_keeper(SocketId{first_link_socket}); !kept) return kept.error();
+  return {};
+}
+
+void Runner::say_how_it_runs(const WorkerReport& report) {
+  std::string ciphers = to_string(Cipher::chacha20_poly1305);
+  if ((available_ciphers() & cipher_bit(Cipher::aes_256_gcm)) != 0) {
+    ciphers = fmt::format("{}, {}", to_string(Cipher::aes_256_gcm), ciphers);
+  }
+  log_.info(LogClass::program,
+            fmt::format("{} of {}: {} loop, batches of {} in and {} out, ciphers {}, {} bytes a frame "
+                        "buffer, at most {} of them, our public key {}",
+                        to_string(role_), config_.file, report.loop.name, receive_batch_max,
+                        send_batch_max, ciphers, report.slab_bytes, report.slabs_max,
+                        to_base64(config_.public_key.bytes)));
+  for (const SocketReport& socket : report.loop.sockets) {
+    log_.info(LogClass::network,
+              fmt::format("listening on {}, socket buffers {} KiB in, {} KiB out",
+                          to_string(socket.bound), socket.receive_buffer_bytes / 1024,
+                          socket.send_buffer_bytes / 1024));
+  }
+  for (std::size_t i = 0; i < config_.peers.size(); ++i) {
+    const PeerEntry& peer = config_.peers[i];
+    log_.info(LogClass::interface,
+              fmt::format("{}: {} {}, MTU {}, scheduler {}{}", peer.name,
+                          to_string(peer.interface_kind), peer.interface, peer.mtu,
+                          to_string(peer.scheduler),
+                          peer.has_preshared_key ? "" : ", no preshared key"));
+  }
+}
+
+Ending Runner::run() {
+  signals_.emplace(context_, SIGINT, SIGTERM, SIGHUP);
+  signals_->async_wait([this](const boost::system::error_code& error, int number) {
+    if (error) return;
+    if (number == SIGHUP) ending_ = Ending::reload;
+    context_.stop();
+  });
+  worker_->start();
+  if (const std::optional<WorkerReport> report = worker_report()) say_how_it_runs(*report);
+  notices_fd_.emplace(context_, ::dup(worker_->notices_fd()));
+  watch(*notices_fd_, &Runner::take_notices);
+  if (keeper_) {
+    keeper_->process(monotonic_now());
+    keeper_fd_.emplace(context_, ::dup(keeper_->fd()));
+    watch(*keeper_fd_, &Runner::tend_links);
+  }
+  arm_timer();
+  context_.run();
+  log_.info(LogClass::program, ending_ == Ending::reload ? "reloading" : "stopping");
+  worker_->stop();
+  return ending_;
+}
+
+void Runner::watch(Descriptor& descriptor, void (Runner::*ready)()) {
+  descriptor.async_wait(Descriptor::wait_read,
+                        [this, &descriptor, ready](const boost::system::error_code& error) {
+                          if (error) return;
+                          (this->*ready)();
+                          watch(descriptor, ready);
+                        });
+}
+
+void Runner::tend_links() {
+  keeper_->process(monotonic_now());
+  arm_timer();
+}
+
+void Runner::arm_timer() {
+  const Instant now = monotonic_now();
+  Duration wait = seconds(1);
+  if (keeper_) wait = std::clamp<Duration>(keeper_->next_timeout(now) - now, Duration{0}, wait);
+  timer_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(wait));
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    log_.flush();
+    if (keeper_ && keeper_->next_timeout(monotonic_now()) <= monotonic_now()) {
+      keeper_->process(monotonic_now());
+    }
+    arm_timer();
+  });
+}
+
+void Runner::take_notices() {
+  notices_.clear();
+  worker_->take_notices(notices_);
+  for (const WorkerNotice& notice : notices_) take_notice(notice);
+}
+
+void Runner::take_notice(const WorkerNotice& notice) {
+  if (const auto* event = std::get_if<NodeEvent>(&notice)) take_event(*event);
+  if (const auto* icmp = std::get_if<IcmpNotice>(&notice)) {
+    log_.warn(LogClass::network,
+              fmt::format("an ICMP error came back from {} for datagrams to {}: {}",
+                          icmp->error.reporter.known() ? to_string(icmp->error.reporter) : "a router",
+                          to_string(icmp->error.remote), std::strerror(icmp->error.os_error)));
+  }
+  if (const auto* gone = std::get_if<InterfaceGone>(&notice)) {
+    log_.error(LogClass::interface,
+               fmt::format("{}: somebody deleted {}; nothing of this peer is delivered until SIGHUP "
+                           "or a restart makes it again",
+                           config_.peers[index_of(gone->peer)].name,
+                           config_.peers[index_of(gone->peer)].interface));
+  }
+  if (const auto* gone = std::get_if<SocketGone>(&notice); gone != nullptr && keeper_) {
+    keeper_->socket_gone(gone->socket, monotonic_now());
+    arm_timer();
+  }
+}
+
+void Runner::take_event(const NodeEvent& noted) {
+  const Event& event = noted.event;
+  if (const std::optional<Narration> line = narrate(event, config_)) {
+    log_.line(line->level, line->about, line->text);
+  }
+  if (event.kind != Event::Kind::link_changed) return;
+  const auto carries = [](LinkState s) { return s == LinkState::up || s == LinkState::lossy; };
+  if (carries(event.state_before) && !carries(event.state)) {
+    history_[index_of(event.peer)].links[index_of(event.link)] = {true, event.reason, noted.at};
+  }
+  if (keeper_ && config_.peers[index_of(event.peer)].endpoint) {
+    keeper_->link_state_changed(event.peer, event.link, carries(event.state), noted.at);
+    arm_timer();
+  }
+}
+
+std::optional<WorkerReport> Runner::worker_report() {
+  std::future<WorkerReport> report = worker_->request_report();
+  if (report.wait_for(seconds(2)) != std::future_status::ready) return std::nullopt;
+  return report.get();
+}
+
+void Runner::answer(std::string_view request, const ControlServer::Reply& reply) {
+  if (request != "status") {
+    reply(control_error("the only request is \"status\""));
+  } else if (!worker_ || !worker_->running()) {
+    reply(control_error("the tunnel is starting"));
+  } else {
+    reply(status_to_json(status()));
+  }
+}
+
+StatusReport Runner::status() {
+  StatusReport status;
+  const Instant now = monotonic_now();
+  status.version = MWTUN_VERSION;
+  status.tunnel = config_.name;
+  status.role = to_string(role_);
+  status.pid = ::getpid();
+  status.uptime_ms = std::chrono::duration_cast<milliseconds>(now - began_).count();
+  status.control = config_.control;
+  for (const Address& address : config_.listen) status.listen.push_back(to_string(address));
+  const std::optional<WorkerReport> report = worker_report();
+  if (!report) return status;
+  status.event_loop = report->loop.name;
+  status.drops = drop_counts(report->drops);
+  for (std::size_t i = 0; i < report->peers.size(); ++i) {
+    PeerStatus peer = peer_status(report->peers[i], config_.peers[i], report->taken);
+    for (const InterfaceReport& interface : report->loop.interfaces) {
+      if (index_of(interface.peer) == i) peer.carrier = interface.carrier;
+    }
+    PeerHistory& history = history_[i];
+    if (history.since == Instant{} || history.state != peer.state) {
+      history.state = peer.state;
+      history.since = now;
+    }
+    peer.state_age_ms = std::chrono::duration_cast<milliseconds>(now - history.since).count();
+    for (LinkStatus& link : peer.links) {
+      const PeerHistory::LastDown& last = history.links[link.id];
+      if (!last.happened) continue;
+      link.last_down_reason = reason_word(last.reason);
+      link.last_down_age_ms = std::chrono::duration_cast<milliseconds>(now - last.at).count();
+    }
+    status.peers.push_back(std::move(peer));
+  }
+  return status;
+}
+
+}  // namespace
+
+int run_tunnel(Config config, Role role) {
+  Log log(STDERR_FILENO, config.log, log_format_for(STDERR_FILENO));
+  while (true) {
+    Ending ending;
+    {
+      Runner runner(config, role, log);
+      if (const Result<void> ready = runner.set_up(); !ready) {
+        log.error(LogClass::program, ready.error().message);
+        return ready.error().exit_code;
+      }
+      ending = runner.run();
+    }
+    if (ending == Ending::stopped) return 0;
+    Result<Config> fresh = load_config(config.file);
+    const Result<void> fits = fresh ? check_role(fresh.value(), role) : Result<void>(fresh.error());
+    if (fits) {
+      config = fresh.take();
+      log.set_most(config.log);
+    } else {
+      log.error(LogClass::program, fits.error().message + "\nkeeping the configuration as it was");
+    }
+  }
+}
+
+}  // namespace mwtun

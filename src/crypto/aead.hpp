@@ -1,0 +1,106 @@
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "base/bytes.hpp"
+#include "crypto/secret.hpp"
+
+namespace mwtun {
+
+/// The value is the cipher's bit in the bitmaps of the handshake.
+enum class Cipher : std::uint8_t { chacha20_poly1305 = 0, aes_256_gcm = 1 };
+
+inline constexpr std::size_t aead_tag_bytes = 16;
+
+constexpr std::uint16_t cipher_bit(Cipher cipher) {
+  return static_cast<std::uint16_t>(1u << static_cast<unsigned>(cipher));
+}
+
+/// Bitmap of what this processor and the library can do; ChaCha20-Poly1305 always.
+std::uint16_t available_ciphers();
+
+/// "chacha20-poly1305", "aes-256-gcm"
+const char* to_string(Cipher cipher);
+std::optional<Cipher> cipher_from_name(std::string_view name);
+
+/// The responder's choice: the pinned one when both ends have it, else AES-256-GCM when both ends
+/// have it (a processor with AES instructions does it about twice as fast), else ChaCha20-Poly1305.
+/// Nothing when the two sets have nothing in common, or not the pinned one.
+constexpr std::optional<Cipher> choose_cipher(std::uint16_t offered, std::uint16_t ours,
+                                              std::optional<Cipher> pinned) {
+  for (const Cipher cipher : {Cipher::aes_256_gcm, Cipher::chacha20_poly1305}) {
+    if ((offered & ours & cipher_bit(cipher)) != 0 && pinned.value_or(cipher) == cipher) {
+      return cipher;
+    }
+  }
+  return std::nullopt;
+}
+
+/// 96 bits, as the AEADs take it.
+using AeadNonce = std::array<std::uint8_t, 12>;
+
+/// Noise §12: four zero bytes, then the number, little-endian for ChaCha20-Poly1305 and big-endian
+/// for AES-256-GCM.
+constexpr AeadNonce noise_nonce(Cipher cipher, std::uint64_t number) {
+  AeadNonce nonce{};
+  for (std::size_t i = 0; i < 8; ++i, number >>= 8) {
+    nonce[cipher == Cipher::aes_256_gcm ? 11 - i : 4 + i] = static_cast<std::uint8_t>(number);
+  }
+  return nonce;
+}
+
+/// One AEAD with one key, ready for use: the AES key schedule and GCM tables are made once.
+/// Move-only, wiped. Both calls may run in several threads at once.
+class AeadEngine {
+ public:
+  /// The cipher must be among available_ciphers().
+  AeadEngine(Cipher cipher, const Secret<32>& key);
+  AeadEngine(const AeadEngine&) = delete;
+  AeadEngine& operator=(const AeadEngine&) = delete;
+  AeadEngine(AeadEngine&& other) noexcept;
+  AeadEngine& operator=(AeadEngine&& other) noexcept;
+  ~AeadEngine() { wipe(state_); }
+
+  /// Writes plain.size() + 16 bytes. `out` may be the very memory of `plain`, else must not overlap
+  /// it.
+  void seal(const AeadNonce& nonce, Bytes aad, Bytes plain, MutableBytes out) const;
+  /// Writes sealed.size() - 16 bytes; no overlap. False: forged or too short, and `out` is then
+  /// zeros or untouched.
+  [[nodiscard]] bool open(const AeadNonce& nonce, Bytes aad, Bytes sealed, MutableBytes out) const;
+
+  Cipher cipher() const { return cipher_; }
+
+ private:
+  Cipher cipher_;
+  // ChaCha20: the key. AES: what the library precomputes of it, which wants this size and
+  // alignment.
+  alignas(16) std::array<std::uint8_t, 512> state_{};
+};
+
+/// One direction of one key epoch. Who calls seal() sees to it that no number is used twice.
+class AeadKey {
+ public:
+  /// @param noise_key  a key of Noise Split(); AES-256-GCM derives its own from it, so that no key
+  /// is ever
+  ///                   used by two ciphers
+  AeadKey(Cipher cipher, const Secret<32>& noise_key);
+
+  /// Writes plain.size() + 16 bytes to out. `out` may be exactly the same memory as `plain`,
+  /// otherwise must not overlap it.
+  void seal(std::uint64_t nonce, Bytes aad, Bytes plain, MutableBytes out) const {
+    engine_.seal(noise_nonce(engine_.cipher(), nonce), aad, plain, out);
+  }
+  /// Writes sealed.size() - 16 bytes to out (no overlap). False: forged; `out` is then unspecified.
+  [[nodiscard]] bool open(std::uint64_t nonce, Bytes aad, Bytes sealed, MutableBytes out) const {
+    return engine_.open(noise_nonce(engine_.cipher(), nonce), aad, sealed, out);
+  }
+  Cipher cipher() const { return engine_.cipher(); }
+
+ private:
+  AeadEngine engine_;
+};
+
+}  // namespace mwtun

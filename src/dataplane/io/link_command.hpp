@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+#include <variant>
+
+#include "base/address.hpp"
+#include "base/ids.hpp"
+#include "dataplane/io/listeners.hpp"
+
+namespace mwtun {
+
+/// Takes the place of a socket of the same number.
+struct PutSocket {
+  NumberedSocket socket;
+};
+/// See Node::set_link_path().
+struct SetLinkPath {
+  PeerId peer{};
+  LinkId link{};
+  Path path;
+  std::uint32_t mtu = 0;
+};
+struct ClearLinkPath {
+  PeerId peer{};
+  LinkId link{};
+};
+
+/// What the control thread tells the worker about a link's way out.
+using LinkCommand = std::variant<PutSocket, SetLinkPath, ClearLinkPath>;
+
+}  // namespace mwtun

@@ -1,0 +1,347 @@
+#include "dataplane/io/udp_socket.hpp"
+
+#include <linux/errqueue.h>
+#include <linux/sock_diag.h>
+#include <netinet/ip.h>
+
+#include <cerrno>
+#include <ctime>
+#include <utility>
+
+#include "dataplane/io/os_error.hpp"
+#include "dataplane/io/socket_address.hpp"
+
+namespace mwtun {
+
+SendError to_send_error(int os_error) {
+  switch (os_error) {
+    case EAGAIN:
+    case ENOBUFS:
+    case ENOMEM:
+      return SendError::would_block;
+    case EPERM:
+    case EACCES:
+      return SendError::forbidden;
+    case EMSGSIZE:
+      return SendError::too_big;
+    case ECONNREFUSED:
+      return SendError::refused;
+    default:  // ENETUNREACH, EHOSTUNREACH, ENETDOWN, ENODEV, EADDRNOTAVAIL, EINVAL and kin.
+      return SendError::unreachable;
+  }
+}
+
+template <typename Value>
+static bool set_option(int fd, int level, int name, const Value& value) {
+  return setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+/// The kernel doubles what it is asked for, to account for its own overhead, and tells the double.
+static std::uint32_t set_buffer(int fd, int forced, int ordinary, std::uint32_t bytes) {
+  const int wanted = static_cast<int>(bytes);
+  if (!set_option(fd, SOL_SOCKET, forced, wanted)) set_option(fd, SOL_SOCKET, ordinary, wanted);
+  int granted = 0;
+  socklen_t size = sizeof granted;
+  getsockopt(fd, SOL_SOCKET, ordinary, &granted, &size);
+  return static_cast<std::uint32_t>(granted) / 2;
+}
+
+static bool set_ip_options(int fd, Family family, bool server) {
+  const int on = 1;
+  if (family == Family::v6) {
+    const int probe = IPV6_PMTUDISC_PROBE;
+    return set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, on) &&
+           set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, probe) &&
+           (server ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, on)
+                   : set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, on));
+  }
+  // PROBE: DF on, and the size is ours to find; the kernel's cache, which a forged ICMP can
+  // shrink, is not asked.
+  const int probe = IP_PMTUDISC_PROBE;
+  return set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, probe) &&
+         (server ? set_option(fd, IPPROTO_IP, IP_PKTINFO, on)
+                 : set_option(fd, IPPROTO_IP, IP_RECVERR, on));
+}
+
+static Error bind_error(int error, const UdpSocketOptions& options) {
+  const std::string where = to_string(options.bind);
+  const std::string what = "cannot bind a UDP socket to " + where;
+  switch (error) {
+    case EADDRINUSE:
+      return os_error(error, what,
+                      "another program (or another mwtun) has this port: "
+                      "\"ss -ulnp\" shows which; stop it or change the port");
+    case EADDRNOTAVAIL:
+      return os_error(error, what, "no interface has this address: \"ip address\" shows them");
+    case EACCES:
+      return os_error(error, what, "ports below 1024 need CAP_NET_BIND_SERVICE");
+    default:
+      return os_error(error, what);
+  }
+}
+
+Result<UdpSocket> UdpSocket::open(const UdpSocketOptions& options) {
+  const Address& bind_to = options.bind;
+  MWTUN_ASSERT(bind_to.known());
+  UdpSocket socket;
+  socket.fd_.reset(
+      ::socket(af_of(bind_to.family), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP));
+  if (!socket.fd_) {
+    const int error = errno;
+    if (error == EAFNOSUPPORT) {
+      return os_error(error, "cannot open a UDP socket for " + to_string(bind_to),
+                      "this kernel has no IPv6; use IPv4 addresses");
+    }
+    return os_error(error, "cannot open a UDP socket");
+  }
+  const int fd = socket.fd_.get();
+  if (!set_ip_options(fd, bind_to.family, options.server)) {
+    return os_error(errno, "cannot set the options of a UDP socket");
+  }
+  const int on = 1;
+  set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, on);  // Without: the time of reading is used.
+  socket.receive_buffer_bytes_ =
+      set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, options.receive_buffer_bytes);
+  socket.send_buffer_bytes_ = set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.send_buffer_bytes);
+  if (!options.device.empty() && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options.device.data(),
+                                            static_cast<socklen_t>(options.device.size())) != 0) {
+    const int error = errno;
+    const char* mend = error == ENODEV  ? "there is no such interface now"
+                       : error == EPERM ? "run as root or with CAP_NET_RAW, or leave \"device\" out"
+                                        : "";
+    return os_error(error, "cannot bind a UDP socket to interface " + options.device, mend);
+  }
+  sockaddr_storage name{};
+  const socklen_t size = to_sockaddr(bind_to, name);
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&name), size) != 0) {
+    return bind_error(errno, options);
+  }
+  socklen_t bound_size = sizeof name;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&name), &bound_size) != 0) {
+    return os_error(errno, "cannot read the address of a UDP socket");
+  }
+  socket.bound_ = from_sockaddr(name);
+  if (!socket.bound_.any()) socket.local_ = socket.bound_;
+  socket.device_ = options.device;
+  socket.server_ = options.server;
+  socket.choose_source_ = options.server && socket.bound_.any();
+  return socket;
+}
+
+ReceiveBatch::ReceiveBatch() : bytes_(new std::uint8_t[receive_batch_max * datagram_bytes_max]) {
+  for (std::size_t i = 0; i < receive_batch_max; ++i) {
+    pieces_[i] = {bytes_.get() + i * datagram_bytes_max, datagram_bytes_max};
+    headers_[i].msg_hdr.msg_iov = &pieces_[i];
+    headers_[i].msg_hdr.msg_iovlen = 1;
+    headers_[i].msg_hdr.msg_name = &names_[i];
+    headers_[i].msg_hdr.msg_control = control_.data() + i * control_bytes;
+  }
+}
+
+UdpSocket::Receive UdpSocket::receive(ReceiveBatch& into) {
+  into.count_ = 0;
+  for (mmsghdr& header : into.headers_) {
+    header.msg_hdr.msg_namelen = sizeof(sockaddr_storage);
+    header.msg_hdr.msg_controllen = ReceiveBatch::control_bytes;
+  }
+  ++counters_.receive_calls;
+  const int got =
+      recvmmsg(fd_.get(), into.headers_.data(), receive_batch_max, MSG_DONTWAIT, nullptr);
+  if (got < 0) {
+    if (errno == EAGAIN || errno == EINTR) return Receive::empty;
+    ++counters_.receive_errors;
+    return Receive::error;
+  }
+  into.count_ = static_cast<std::size_t>(got);
+  for (std::size_t i = 0; i < into.count_; ++i) {
+    into.datagrams_[i] = describe(into, i);
+    ++counters_.datagrams_in;
+    counters_.bytes_in += into.headers_[i].msg_len;
+    if (into.datagrams_[i].truncated) ++counters_.truncated;
+  }
+  return got == 0 ? Receive::empty : Receive::some;
+}
+
+ReceivedDatagram UdpSocket::describe(const ReceiveBatch& batch, std::size_t index) const {
+  const msghdr& header = batch.headers_[index].msg_hdr;
+  ReceivedDatagram datagram;
+  datagram.local = local_;
+  datagram.remote = from_sockaddr(batch.names_[index]);
+  datagram.bytes = {batch.bytes_.get() + index * datagram_bytes_max, batch.headers_[index].msg_len};
+  datagram.truncated = (header.msg_flags & MSG_TRUNC) != 0;
+  // CMSG_NXTHDR wants a pointer to non-const; nothing is written.
+  msghdr* walk = const_cast<msghdr*>(&header);
+  for (cmsghdr* part = CMSG_FIRSTHDR(walk); part != nullptr; part = CMSG_NXTHDR(walk, part)) {
+    if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_TIMESTAMPNS) {
+      timespec time;
+      std::memcpy(&time, CMSG_DATA(part), sizeof time);
+      datagram.kernel_ns = static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
+                           static_cast<std::uint64_t>(time.tv_nsec);
+    } else if (choose_source_ && part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info;
+      std::memcpy(&info, CMSG_DATA(part), sizeof info);
+      datagram.local = bound_;
+      // Not ipi_addr, the header's destination, which for a broadcast is no address to answer from.
+      std::memcpy(datagram.local.ip.data(), &info.ipi_spec_dst, 4);
+    } else if (choose_source_ && part->cmsg_level == IPPROTO_IPV6 &&
+               part->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info;
+      std::memcpy(&info, CMSG_DATA(part), sizeof info);
+      datagram.local = bound_;
+      std::memcpy(datagram.local.ip.data(), &info.ipi6_addr, 16);
+      if (link_local(datagram.local)) datagram.local.scope = info.ipi6_ifindex;
+    }
+  }
+  return datagram;
+}
+
+namespace {
+
+/// Room for the source address of one datagram.
+union SourceControl {
+  cmsghdr align;
+  std::uint8_t bytes[CMSG_SPACE(sizeof(in6_pktinfo))];
+};
+
+/// Writes the address to send from; gives the size of the control data.
+std::size_t write_source(const Address& local, SourceControl& control) {
+  cmsghdr& part = control.align;
+  if (local.family == Family::v4) {
+    in_pktinfo info{};
+    std::memcpy(&info.ipi_spec_dst, local.ip.data(), 4);
+    part.cmsg_level = IPPROTO_IP;
+    part.cmsg_type = IP_PKTINFO;
+    part.cmsg_len = CMSG_LEN(sizeof info);
+    std::memcpy(CMSG_DATA(&part), &info, sizeof info);
+    return CMSG_SPACE(sizeof info);
+  }
+  in6_pktinfo info{};
+  std::memcpy(&info.ipi6_addr, local.ip.data(), 16);
+  if (link_local(local)) info.ipi6_ifindex = local.scope;
+  part.cmsg_level = IPPROTO_IPV6;
+  part.cmsg_type = IPV6_PKTINFO;
+  part.cmsg_len = CMSG_LEN(sizeof info);
+  std::memcpy(CMSG_DATA(&part), &info, sizeof info);
+  return CMSG_SPACE(sizeof info);
+}
+
+}  // namespace
+
+SendOutcome UdpSocket::send(std::span<const SendItem> items, std::span<SendFailure> failures) {
+  MWTUN_ASSERT(items.size() <= send_batch_max && failures.size() >= items.size());
+  std::array<mmsghdr, send_batch_max> headers;
+  std::array<iovec, send_batch_max> pieces;
+  std::array<sockaddr_storage, send_batch_max> names;
+  std::array<SourceControl, send_batch_max> controls;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    // sendmsg only reads the bytes; iovec has no const of its own.
+    pieces[i] = {const_cast<std::uint8_t*>(items[i].bytes.data()), items[i].bytes.size()};
+    headers[i] = {};
+    msghdr& header = headers[i].msg_hdr;
+    header.msg_name = &names[i];
+    header.msg_namelen = to_sockaddr(items[i].remote, names[i]);
+    header.msg_iov = &pieces[i];
+    header.msg_iovlen = 1;
+    if (choose_source_ && items[i].local.family == bound_.family) {
+      header.msg_control = &controls[i];
+      header.msg_controllen = write_source(items[i].local, controls[i]);
+    }
+  }
+
+  SendOutcome outcome;
+  bool retried = false;
+  for (std::size_t next = 0; next < items.size();) {
+    ++counters_.send_calls;
+    const int sent = sendmmsg(fd_.get(), headers.data() + next,
+                              static_cast<unsigned>(items.size() - next), MSG_DONTWAIT);
+    if (sent > 0) {
+      for (const std::size_t end = next + static_cast<std::size_t>(sent); next < end; ++next) {
+        ++counters_.datagrams_out;
+        counters_.bytes_out += items[next].bytes.size();
+      }
+      retried = false;
+      continue;
+    }
+    const int error = sent == 0 ? EAGAIN : errno;
+    if (error == EINTR) continue;
+    // An ICMP error waits on the socket and is told to whichever datagram comes next. That one is
+    // not to blame: once the queue is empty, it gets a second try. The datagram's own error stays.
+    if (!server_ && !retried && error != EAGAIN && drain_error_queue()) {
+      retried = true;
+      continue;
+    }
+    retried = false;
+    const SendError reason = to_send_error(error);
+    if (reason == SendError::would_block) {
+      outcome.buffer_full = error == EAGAIN;
+      outcome.queue_full = error != EAGAIN;
+      counters_.send_would_block += items.size() - next;
+      while (next < items.size()) failures[outcome.failures++] = {next++, reason};
+      break;
+    }
+    ++counters_.send_failed;
+    failures[outcome.failures++] = {next++, reason};
+  }
+  return outcome;
+}
+
+std::optional<IcmpError> UdpSocket::take_icmp_error() {
+  drain_error_queue();
+  return std::exchange(icmp_error_, std::nullopt);
+}
+
+/// True when an ICMP error was in it.
+bool UdpSocket::drain_error_queue() {
+  bool found = false;
+  // A bound, since more may come in while we read.
+  for (int i = 0; i < 64; ++i) {
+    std::uint8_t payload[1];
+    alignas(cmsghdr) std::uint8_t control[256];
+    sockaddr_storage destination{};
+    iovec piece{payload, sizeof payload};
+    msghdr header{};
+    header.msg_name = &destination;
+    header.msg_namelen = sizeof destination;
+    header.msg_iov = &piece;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    if (recvmsg(fd_.get(), &header, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
+    for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr;
+         part = CMSG_NXTHDR(&header, part)) {
+      const bool v4 = part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_RECVERR;
+      const bool v6 = part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_RECVERR;
+      if (!v4 && !v6) continue;
+      sock_extended_err error;
+      std::memcpy(&error, CMSG_DATA(part), sizeof error);
+      if (error.ee_origin != SO_EE_ORIGIN_ICMP && error.ee_origin != SO_EE_ORIGIN_ICMP6) continue;
+      ++counters_.icmp_errors;
+      IcmpError icmp;
+      icmp.os_error = static_cast<int>(error.ee_errno);
+      icmp.error = to_send_error(icmp.os_error);
+      icmp.remote = from_sockaddr(destination);
+      const std::size_t size = v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+      if (part->cmsg_len >= CMSG_LEN(sizeof error + size)) {
+        sockaddr_storage reporter{};
+        std::memcpy(&reporter, CMSG_DATA(part) + sizeof error, size);
+        icmp.reporter = from_sockaddr(reporter).with_port(0);
+      }
+      icmp_error_ = icmp;
+      found = true;
+    }
+  }
+  // The socket may hold a pending error without a queue entry; reading it clears it.
+  int pending = 0;
+  socklen_t size = sizeof pending;
+  getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &pending, &size);
+  return found;
+}
+
+std::uint64_t UdpSocket::receive_overruns() const {
+  std::array<std::uint32_t, SK_MEMINFO_VARS> memory{};
+  socklen_t size = sizeof memory;
+  if (getsockopt(fd_.get(), SOL_SOCKET, SO_MEMINFO, memory.data(), &size) != 0) return 0;
+  return memory[SK_MEMINFO_DROPS];
+}
+
+}  // namespace mwtun

@@ -1,0 +1,205 @@
+#include "dataplane/io/worker.hpp"
+
+#include <pthread.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include "dataplane/io/system_clock.hpp"
+
+namespace mwtun {
+
+/// Full batches sent before the loop looks at what came in meanwhile.
+static constexpr int send_rounds_per_turn = 4;
+/// Datagrams written with one reading of the clock; their send stamps have units of 16 µs.
+static constexpr unsigned datagrams_per_clock = 8;
+static constexpr Duration icmp_pause = seconds(5);
+
+Worker::Worker(NodeConfig config, std::uint32_t slab_bytes, const WorkerOptions& options)
+    : slabs_max_(std::max<std::size_t>(options.slab_memory_bytes_max / slab_bytes, 1024)),
+      slabs_(slab_bytes, slabs_max_),
+      links_up_(config.peers.size()) {
+  node_.emplace(std::move(config), entropy_, slabs_, monotonic_now());
+}
+
+Result<std::unique_ptr<Worker>> Worker::create(NodeConfig config, std::vector<WorkerTap> taps,
+                                               std::vector<NumberedSocket> sockets,
+                                               const WorkerOptions& options) {
+  config.offload = false;  // The interfaces take ordinary frames only.
+  std::uint32_t slab_bytes = slab_bytes_for(0);
+  for (const PeerConfig& peer : config.peers) {
+    slab_bytes = std::max(slab_bytes, slab_bytes_for(peer.mtu));
+  }
+  std::unique_ptr<Worker> worker(new Worker(std::move(config), slab_bytes, options));
+  auto loop = EpollLoop::open(worker->slabs_);
+  if (!loop) return loop.error();
+  worker->loop_ = loop.take();
+  worker->loop_->watch(worker->commands_.fd());
+  for (NumberedSocket& socket : sockets) worker->loop_->put_socket(std::move(socket));
+  for (WorkerTap& tap : taps) worker->loop_->put_interface(tap.peer, std::move(tap.tap));
+  return worker;
+}
+
+Worker::~Worker() {
+  stop();
+}
+
+void Worker::start() {
+  MWTUN_ASSERT(!thread_.joinable());
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void Worker::stop() {
+  if (!thread_.joinable()) return;
+  commands_.post(Stop{});
+  thread_.join();
+}
+
+void Worker::post(LinkCommand command) {
+  commands_.post(std::move(command));
+}
+
+std::future<WorkerReport> Worker::request_report() {
+  ReportRequest request;
+  auto answer = request.answer.get_future();
+  commands_.post(std::move(request));
+  return answer;
+}
+
+void Worker::run() {
+  pthread_setname_np(pthread_self(), "mwtun-data");
+  // The default of 50 µs would blur pacing.
+  prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+  bool more = drain(monotonic_now());
+  while (!stopping_) {
+    const Instant now = loop_->run(more ? Instant{} : node_->poll_timeout(), *this);
+    if (node_->poll_timeout() <= now) node_->handle_timeout(now);
+    if (std::exchange(commands_wait_, false)) obey(now);
+    more = drain(now);
+  }
+  const Instant now = monotonic_now();
+  node_->close(now);
+  drain(now);
+}
+
+bool Worker::drain(Instant now) {
+  bool more = true;
+  for (int round = 0; more && round < send_rounds_per_turn; ++round) {
+    send_failed_ = false;
+    more = false;
+    unsigned written = 0;
+    for (;;) {
+      const MutableBytes room = loop_->send_room();
+      if (room.empty()) {
+        more = true;
+        break;
+      }
+      const auto datagram = node_->poll_datagram(room, now);
+      if (!datagram.has_value()) break;
+      loop_->queue(*datagram);
+      if (++written % datagrams_per_clock == 0) now = monotonic_now();
+    }
+    if (written > 0) loop_->flush(*this);
+    // What a refused datagram carried may go out by another link.
+    more = more || send_failed_;
+    if (more) now = monotonic_now();
+  }
+  while (const auto delivered = node_->poll_frame()) {
+    loop_->write_frame(delivered->peer, delivered->frame, *this);
+  }
+  while (const auto event = node_->poll_event()) take_event(*event, now);
+  return more;
+}
+
+void Worker::take_event(const Event& event, Instant now) {
+  const std::size_t peer = index_of(event.peer);
+  if (event.kind == Event::Kind::link_changed && index_of(event.link) < links_max) {
+    const auto bit = static_cast<std::uint16_t>(1u << index_of(event.link));
+    const bool up = event.state == LinkState::up || event.state == LinkState::lossy;
+    links_up_[peer] =
+        static_cast<std::uint16_t>(up ? links_up_[peer] | bit : links_up_[peer] & ~bit);
+    follow_carrier(event.peer);
+  } else if (event.kind == Event::Kind::session_down) {
+    links_up_[peer] = 0;
+    follow_carrier(event.peer);
+  }
+  notices_.post(NodeEvent{event, now});
+}
+
+void Worker::follow_carrier(PeerId peer) {
+  loop_->set_carrier(peer, links_up_[index_of(peer)] != 0);
+}
+
+void Worker::obey(Instant now) {
+  commands_.take(commands_taken_);
+  for (Command& command : commands_taken_) {
+    if (auto* link = std::get_if<LinkCommand>(&command)) obey(*link, now);
+    if (auto* report = std::get_if<ReportRequest>(&command)) {
+      report->answer.set_value(make_report(now));
+    }
+    if (std::holds_alternative<Stop>(command)) stopping_ = true;
+  }
+}
+
+void Worker::obey(LinkCommand& command, Instant now) {
+  if (auto* put = std::get_if<PutSocket>(&command)) loop_->put_socket(std::move(put->socket));
+  if (const auto* set = std::get_if<SetLinkPath>(&command)) {
+    node_->set_link_path(set->peer, set->link, set->path, set->mtu, now);
+  }
+  if (const auto* clear = std::get_if<ClearLinkPath>(&command)) {
+    node_->clear_link_path(clear->peer, clear->link, now);
+  }
+}
+
+WorkerReport Worker::make_report(Instant now) const {
+  WorkerReport report;
+  report.taken = now;
+  for (std::size_t peer = 0; peer < node_->peer_count(); ++peer) {
+    report.peers.push_back(node_->report(static_cast<PeerId>(peer), now));
+  }
+  report.drops = node_->drops();
+  report.loop = loop_->report();
+  report.slab_bytes = slabs_.slab_bytes();
+  report.slabs_in_use = slabs_.in_use();
+  report.slabs_grown = slabs_.grown();
+  report.slabs_max = slabs_max_;
+  return report;
+}
+
+void Worker::on_datagram(const Path& path, Bytes datagram, Instant received, Instant now) {
+  node_->handle_datagram(path, datagram, received, now);
+}
+void Worker::on_frame(PeerId peer, Frame frame, Instant now) {
+  node_->handle_frame(peer, std::move(frame), now);
+}
+void Worker::on_writable(SocketId socket, Instant now) {
+  node_->handle_writable(socket, now);
+}
+void Worker::on_send_error(const DatagramTag& tag, SendError error, Instant now) {
+  send_failed_ = true;
+  node_->handle_send_error(tag, error, now);
+}
+
+void Worker::on_icmp_error(SocketId socket, const IcmpError& error) {
+  const Instant now = monotonic_now();
+  if (icmp_told_at_.size() <= index_of(socket)) icmp_told_at_.resize(index_of(socket) + 1);
+  Instant& told = icmp_told_at_[index_of(socket)];
+  if (told != Instant{} && now - told < icmp_pause) return;
+  told = now;
+  notices_.post(IcmpNotice{socket, error});
+}
+void Worker::on_interface_gone(PeerId peer) {
+  notices_.post(InterfaceGone{peer});
+}
+void Worker::on_socket_gone(SocketId socket, int os_error) {
+  notices_.post(SocketGone{socket, os_error});
+}
+
+}  // namespace mwtun

@@ -1,0 +1,130 @@
+#pragma once
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "dataplane/io/epoll_loop.hpp"
+#include "dataplane/io/link_command.hpp"
+#include "dataplane/io/mailbox.hpp"
+#include "dataplane/io/os_entropy.hpp"
+#include "dataplane/node.hpp"
+
+namespace mwtun {
+
+/// A snapshot of everything the dataplane counts. Instants are monotonic_now()'s.
+struct WorkerReport {
+  Instant taken{};
+  std::vector<PeerReport> peers;
+  DropCounters drops;  // Those of no peer.
+  LoopReport loop;
+  std::uint32_t slab_bytes = 0;
+  std::size_t slabs_in_use = 0;
+  std::size_t slabs_grown = 0;
+  std::size_t slabs_max = 0;
+};
+
+/// Something the core reported.
+struct NodeEvent {
+  Event event;
+  Instant at{};
+};
+/// An ICMP error came back; at most one a socket in 5 s is told.
+struct IcmpNotice {
+  SocketId socket{};
+  IcmpError error;
+};
+/// Somebody deleted the peer's interface. Nothing of the peer is delivered any more.
+struct InterfaceGone {
+  PeerId peer{};
+};
+struct SocketGone {
+  SocketId socket{};
+  int os_error = 0;
+};
+/// What the worker tells the control thread.
+using WorkerNotice = std::variant<NodeEvent, IcmpNotice, InterfaceGone, SocketGone>;
+
+struct WorkerTap {
+  PeerId peer{};
+  Tap tap;
+};
+
+struct WorkerOptions {
+  /// Bound on the memory of frames: read, queued, kept for repair and put together.
+  std::size_t slab_memory_bytes_max = 128 << 20;
+};
+
+/// The dataplane thread: the core, its sockets and interfaces, and the loop that feeds it. Made,
+/// started, spoken to and stopped by the control thread; shares nothing else with it.
+class Worker : private LoopHandler {
+ public:
+  static Result<std::unique_ptr<Worker>> create(NodeConfig config, std::vector<WorkerTap> taps,
+                                                std::vector<NumberedSocket> sockets,
+                                                const WorkerOptions& options);
+  ~Worker() override;
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// The thread blocks all signals, so they go to the others.
+  void start();
+  /// Says goodbye to all peers (CLOSE) and waits for the thread's end. Interfaces vanish with the
+  /// object.
+  void stop();
+  bool running() const { return thread_.joinable(); }
+
+  void post(LinkCommand command);
+  /// Answered within the loop's next turn. Only while running.
+  std::future<WorkerReport> request_report();
+
+  /// Readable while notices wait.
+  int notices_fd() const { return notices_.fd(); }
+  void take_notices(std::vector<WorkerNotice>& into) { notices_.take(into); }
+
+ private:
+  struct ReportRequest {
+    std::promise<WorkerReport> answer;
+  };
+  struct Stop {};
+  using Command = std::variant<LinkCommand, ReportRequest, Stop>;
+
+  Worker(NodeConfig config, std::uint32_t slab_bytes, const WorkerOptions& options);
+  void run();
+  /// True when more datagrams wait than one turn sends.
+  bool drain(Instant now);
+  void take_event(const Event& event, Instant now);
+  void follow_carrier(PeerId peer);
+  void obey(Instant now);
+  void obey(LinkCommand& command, Instant now);
+  WorkerReport make_report(Instant now) const;
+
+  void on_datagram(const Path& path, Bytes datagram, Instant received, Instant now) override;
+  void on_frame(PeerId peer, Frame frame, Instant now) override;
+  void on_writable(SocketId socket, Instant now) override;
+  void on_send_error(const DatagramTag& tag, SendError error, Instant now) override;
+  void on_watched() override { commands_wait_ = true; }
+  void on_icmp_error(SocketId socket, const IcmpError& error) override;
+  void on_interface_gone(PeerId peer) override;
+  void on_socket_gone(SocketId socket, int os_error) override;
+
+  OsEntropy entropy_;
+  std::size_t slabs_max_;
+  SlabPool slabs_;
+  std::unique_ptr<EventLoop> loop_;
+  std::optional<Node> node_;  // After the pool and the loop: its frames are given back first.
+  std::vector<std::uint16_t> links_up_;  // Index: PeerId; a bit a link.
+  std::vector<Instant> icmp_told_at_;    // Index: SocketId.
+  std::vector<Command> commands_taken_;
+  bool send_failed_ = false;
+  bool commands_wait_ = false;
+  bool stopping_ = false;
+
+  Mailbox<Command> commands_;
+  Mailbox<WorkerNotice> notices_;
+  std::thread thread_;
+};
+
+}  // namespace mwtun

@@ -1,0 +1,39 @@
+#include "dataplane/link.hpp"
+
+#include <algorithm>
+
+namespace mwtun {
+
+static constexpr Duration ack_delay_max = milliseconds(10);
+
+LinkTier Link::tier() const {
+  if (!carries() || config.role == LinkRole::unused) return LinkTier::unusable;
+  if (suspect) return LinkTier::suspect;
+  const bool backup = config.role == LinkRole::backup;
+  if (state == LinkState::lossy) return backup ? LinkTier::lossy_backup : LinkTier::lossy;
+  return backup ? LinkTier::backup : LinkTier::healthy;
+}
+
+LinkView Link::view() const {
+  LinkView view;
+  view.id = id;
+  view.tier = tier();
+  view.weight = config.weight;
+  view.priority = config.priority;
+  view.rate_bps = rate.bps();
+  view.rtt_min = rtt.min();
+  view.in_flight_bytes = bytes_in_flight;
+  return view;
+}
+
+Duration Link::suspect_after() const {
+  if (!rtt.known()) return milliseconds(500);
+  const Duration slack = std::max<Duration>(milliseconds(30), 4 * rtt.variance());
+  return rtt.smoothed() + slack + ack_delay_max;
+}
+
+Duration Link::down_after() const {
+  return std::max<Duration>(milliseconds(300), 2 * suspect_after());
+}
+
+}  // namespace mwtun

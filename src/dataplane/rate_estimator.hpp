@@ -1,0 +1,114 @@
+#pragma once
+#include <algorithm>
+#include <cstdint>
+
+#include "base/time.hpp"
+
+namespace mwtun {
+
+/// What a link can deliver: the largest delivery-rate sample of the last two windows, each a second or
+/// four round trips (draft-cheng-iccrg-delivery-rate-estimation, with BBR's windowed maximum). A sample
+/// taken while the link had no queue says only "at least": without queues the windows do not turn.
+class RateEstimator {
+ public:
+  void sample(std::uint64_t bytes, Duration interval, bool queue_standing, Duration rtt, Instant now) {
+    if (interval < microseconds(500)) return;  // Ack compression; says nothing of the link.
+    const auto bps = static_cast<std::uint64_t>(static_cast<double>(bytes) * 8e9 /
+                                                static_cast<double>(interval.count()));
+    queued_in_window_ |= queue_standing;
+    if (now - window_began_ >= std::max<Duration>(seconds(1), 4 * rtt)) {
+      if (queued_in_window_) before_ = now_, now_ = 0;
+      queued_in_window_ = false;
+      window_began_ = now;
+    }
+    now_ = std::max(now_, bps);
+  }
+  std::uint64_t bps() const { return std::max(now_, before_); }
+  void reset() { *this = RateEstimator{}; }
+
+ private:
+  std::uint64_t now_ = 0, before_ = 0;
+  Instant window_began_{};
+  bool queued_in_window_ = false;
+};
+
+/// Bytes a second as a person would read them off a meter: the mean over the last second or so.
+class RateMeter {
+ public:
+  void add(std::uint64_t bytes, Instant now) {
+    roll(now);
+    current_ += bytes;
+  }
+  /// Bits a second.
+  std::uint64_t bps(Instant now) const {
+    RateMeter copy = *this;
+    copy.roll(now);
+    return copy.last_bps_;
+  }
+
+ private:
+  static constexpr Duration window = milliseconds(500);
+  void roll(Instant now) {
+    if (now - began_ < window) return;
+    const Duration elapsed = now - began_;
+    last_bps_ = elapsed < 4 * window
+                    ? static_cast<std::uint64_t>(static_cast<double>(current_) * 8e9 /
+                                                 static_cast<double>(elapsed.count()))
+                    : 0;
+    current_ = 0;
+    began_ = now;
+  }
+  Instant began_{};
+  std::uint64_t current_ = 0;
+  std::uint64_t last_bps_ = 0;
+};
+
+/// Share of datagrams lost, over about the last second and at least 50 of them.
+class LossMeter {
+ public:
+  void add(bool lost, Instant now) {
+    ++seen_, lost_ += lost ? 1 : 0;
+    if (now - began_ < seconds(1) || seen_ < 50) return;
+    ppm_ = static_cast<std::uint32_t>(lost_ * 1'000'000 / seen_);
+    seen_ = lost_ = 0;
+    began_ = now;
+    ++windows_;
+  }
+  /// An acknowledgement came for one that was counted lost.
+  void take_back() { lost_ -= lost_ > 0 ? 1 : 0; }
+  std::uint32_t ppm() const { return ppm_; }
+  std::uint64_t windows() const { return windows_; }
+
+ private:
+  Instant began_{};
+  std::uint64_t seen_ = 0, lost_ = 0, windows_ = 0;
+  std::uint32_t ppm_ = 0;
+};
+
+/// One-way delay of a link as seen from the receiver, up to an offset that is the same for all links
+/// of the session (the two clocks are): so differences between links are true.
+class DelayMeter {
+ public:
+  void sample(std::int64_t delay_units, Instant now) {
+    if (now - window_began_ >= seconds(10)) {
+      window_began_ = now;
+      min_before_ = min_now_;
+      min_now_ = INT64_MAX;
+    }
+    min_now_ = std::min(min_now_, delay_units);
+    // The peak falls back by 1/64 a sample, so that a burst counts for some time.
+    peak_ = known_ ? std::max(delay_units, peak_ - (peak_ - delay_units) / 64) : delay_units;
+    known_ = true;
+    sampled_ = now;
+  }
+  bool recent(Instant now) const { return known_ && now - sampled_ < seconds(3); }
+  std::int64_t min() const { return std::min(min_now_, min_before_); }
+  std::int64_t peak() const { return peak_; }
+
+ private:
+  bool known_ = false;
+  std::int64_t min_now_ = INT64_MAX, min_before_ = INT64_MAX, peak_ = 0;
+  Instant window_began_{}, sampled_{};
+};
+
+}  // namespace mwtun

@@ -1,0 +1,244 @@
+#include "dataplane/tunnel.hpp"
+
+#include <algorithm>
+
+#include "base/planted.hpp"
+
+namespace mwtun {
+
+static constexpr std::size_t frame_bytes_min = 14;
+static constexpr std::size_t frame_overhead_max = 14 + 8;  // Ethernet and two VLAN tags.
+static constexpr std::size_t super_frame_bytes_max = 65535;
+static constexpr std::size_t events_max = 256;
+
+Tunnel::Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entropy& entropy,
+               SlabPool& slabs, Instant now)
+    : id_(id), config_(config), limits_(node.limits), offload_(node.offload), entropy_(entropy),
+      slabs_(slabs), scheduler_(config.scheduler), hash_fields_(config.hash_fields),
+      mtu_(config.mtu) {
+  for (std::size_t i = 0; i < config.links.size() && i < links_max; ++i) {
+    Link& l = make_link(LinkId{static_cast<std::uint8_t>(i)}, now);
+    l.config = config.links[i];
+  }
+}
+
+Link& Tunnel::make_link(LinkId id, Instant now) {
+  std::unique_ptr<Link>& place = links_[index_of(id)];
+  place = std::make_unique<Link>();
+  place->id = id;
+  place->since = now;
+  views_stale_ = true;
+  return *place;
+}
+
+void Tunnel::push_event(Event event) {
+  event.peer = id_;
+  if (events_.size() < events_max) events_.push_back(event);
+}
+
+void Tunnel::begin_session(SessionIndex local, SessionIndex remote, EpochKeys keys, Instant now) {
+  if (session_) end_session(LinkReason::no_session, now);
+  const std::uint8_t epoch = keys.epoch;
+  session_.emplace(local, remote, std::move(keys), now);
+  flow_ = std::make_unique<Flow>(limits_, slabs_, drops_, entropy_.u64());
+  flow_->repair_budget_at = now;
+  open_builders_ = 0;
+  last_heard_ = now;
+  session_began_ = now;
+  push_event({.kind = Event::Kind::session_up});
+  each_link([&](Link& l) {
+    reset_link_spaces(l);
+    l.current().epoch = epoch;
+    l.current().used = true;
+    if (l.has_path && config_.initiator) begin_join(l, now);
+  });
+  after_input(now);
+}
+
+void Tunnel::rotate_keys(EpochKeys keys, Instant now) {
+  const std::uint8_t epoch = keys.epoch;
+  session_->rotate(std::move(keys));
+  each_link([&](Link& l) {
+    // What is still unacknowledged under the key before the old one will never be: there is no key to
+    // acknowledge it under.
+    LinkSpace& oldest = l.spaces[1];
+    for (std::uint64_t n = oldest.sent.unsettled(); oldest.used && n < oldest.sent.next_number(); ++n) {
+      if (oldest.sent[n].fate == SentDatagram::Fate::in_flight) lose(l, oldest, n, false, now);
+    }
+    trim_logs(l, oldest, now + seconds(3600));
+    l.spaces[1] = std::move(l.spaces[0]);
+    l.spaces[0] = LinkSpace{};
+    l.current().epoch = epoch;
+    l.current().used = true;
+  });
+  push_event({.kind = Event::Kind::session_rekeyed, .value = epoch});
+  after_input(now);
+}
+
+void Tunnel::end_session(LinkReason reason, Instant now) {
+  if (!session_) return;
+  drop_queue(Drop::session_ended_sending);
+  drops_.add(Drop::session_ended_sending, flow_->out.abandon_all());
+  drops_.add(Drop::session_ended_receiving, flow_->in.held_frames());
+  while (flow_->in.ready()) {
+    flow_->in.take_ready();
+    drops_.add(Drop::session_ended_receiving);
+  }
+  flow_.reset();
+  session_.reset();
+  rekey_at_ = never;
+  each_link([&](Link& l) {
+    reset_link_spaces(l);
+    l.validated = false;
+    l.candidate.reset();
+    if (!config_.initiator) l.has_path = false;
+    if (l.state != LinkState::down) set_state(l, LinkState::down, reason, now);
+  });
+  push_event({.kind = Event::Kind::session_down, .reason = reason});
+  after_input(now);
+}
+
+static constexpr Duration unheard_after = milliseconds(500);
+
+bool Tunnel::any_link_alive() const {
+  bool any = false;
+  each_link([&](const Link& l) { any |= l.carries() && !l.suspect; });
+  return any;
+}
+
+bool Tunnel::unheard(Instant now) const {
+  if (!session_) return true;
+  return !any_link_alive() && now - std::max(last_heard_, session_began_) >= unheard_after;
+}
+
+Instant Tunnel::next_handshake() const {
+  if (!session_) return never;
+  if (any_link_alive()) return rekey_at_;
+  return std::min(rekey_at_, std::max(last_heard_, session_began_) + unheard_after);
+}
+
+bool Tunnel::rekey_due(Instant now) const {
+  if (!session_) return false;
+  const EpochKeys& keys = session_->current();
+  return now >= rekey_at_ || keys.sealed >= rekey_after_datagrams ||
+         keys.opened >= rekey_after_datagrams;
+}
+
+bool Tunnel::frame_acceptable(const Frame& frame) {
+  if (frame.size < frame_bytes_min) {
+    drops_.add(Drop::frame_too_short);
+    return false;
+  }
+  const std::size_t limit = frame.offload.gso == Offload::Gso::none ? mtu_ + frame_overhead_max
+                                                                    : super_frame_bytes_max;
+  if (frame.size > limit) {
+    drops_.add(Drop::frame_too_long);
+    return false;
+  }
+  return true;
+}
+
+void Tunnel::handle_frame(Frame frame, Instant now) {
+  ++frames_.frames_in;
+  frames_.bytes_in += frame.size;
+  if (!frame_acceptable(frame)) return;
+  if (!session_) {
+    drops_.add(Drop::no_session);
+    return;
+  }
+  if (views_stale_) refresh_views(now);
+  if (!any_carries_) {
+    drops_.add(Drop::no_usable_link);
+    return;
+  }
+  if (queue_bytes_ + frame.size > limits_.queue_bytes) {
+    drops_.add(Drop::queue_full);
+    if (planted(Fault::sequence_before_aqm)) {
+      flow_->out.skip_sequence(flow_->flows.assign(read_inner_flow(frame.bytes()), now).lane);
+    }
+    return;
+  }
+  queue_bytes_ += frame.size;
+  queue_.push_back(std::move(frame));
+}
+
+void Tunnel::drop_queue(Drop reason) {
+  drops_.add(reason, queue_.size());
+  queue_.clear();
+  queue_bytes_ = 0;
+  if (cutting_.active && cutting_.offset == 0) drops_.add(reason);
+  cutting_ = {};
+}
+
+Frame Tunnel::take_frame() {
+  Frame frame = flow_->in.take_ready();
+  ++frames_.frames_out;
+  frames_.bytes_out += frame.size;
+  return frame;
+}
+
+void Tunnel::refresh_views(Instant now) {
+  views_.clear();
+  any_carries_ = false;
+  each_link([&](Link& l) {
+    views_.push_back(l.view());
+    any_carries_ |= views_.back().tier != LinkTier::unusable;
+  });
+  scheduler_.update(views_, now);
+  views_stale_ = false;
+}
+
+std::vector<const Link*> Tunnel::links_with_path() const {
+  std::vector<const Link*> found;
+  each_link([&](const Link& l) {
+    if (l.has_path) found.push_back(&l);
+  });
+  return found;
+}
+
+PeerReport Tunnel::report(Instant now) const {
+  PeerReport report;
+  report.id = id_;
+  report.name = config_.name;
+  report.session = session_.has_value();
+  report.scheduler = scheduler_.kind();
+  report.mtu = mtu_;
+  report.observed = observed_;
+  report.frames = frames_;
+  report.drops = drops_;
+  report.frames_queued = queue_.size() + (cutting_.active ? 1 : 0);
+  if (session_) {
+    report.session_since = session_->since;
+    report.key_since = session_->current().established;
+    report.rekeys = session_->rekeys;
+    report.cipher = session_->current().send.cipher();
+    report.epoch = session_->epoch();
+    report.frames_reordering = flow_->in.held_frames();
+    report.bytes_held = flow_->in.held() * slabs_.slab_bytes();
+    report.chunks_unacknowledged = flow_->out.unresolved();
+  }
+  each_link([&](const Link& l) {
+    LinkReport& r = report.links.emplace_back();
+    r.id = l.id;
+    r.config = l.config;
+    r.state = l.state;
+    r.reason = l.reason;
+    r.suspect = l.suspect;
+    r.since = l.since;
+    if (l.has_path) r.path = l.path;
+    r.rtt = l.rtt.smoothed();
+    r.rtt_min = l.rtt.min();
+    r.rtt_var = l.rtt.variance();
+    r.loss_ppm = l.loss.ppm();
+    r.delivered_bps = l.delivered_meter.bps(now);
+    r.received_bps = l.received_meter.bps(now);
+    r.datagram_bytes = l.mtu.size();
+    r.bytes_in_flight = l.bytes_in_flight;
+    r.times_up = l.times_up;
+    r.times_down = l.times_down;
+    r.counters = l.counters;
+  });
+  return report;
+}
+
+}  // namespace mwtun

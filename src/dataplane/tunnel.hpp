@@ -1,0 +1,237 @@
+#pragma once
+#include <array>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/address.hpp"
+#include "base/entropy.hpp"
+#include "base/packet.hpp"
+#include "base/ring.hpp"
+#include "dataplane/datagram_builder.hpp"
+#include "dataplane/flow_table.hpp"
+#include "dataplane/in_lanes.hpp"
+#include "dataplane/link.hpp"
+#include "dataplane/node.hpp"
+#include "dataplane/out_lanes.hpp"
+#include "dataplane/proof.hpp"
+#include "dataplane/report.hpp"
+#include "dataplane/session.hpp"
+#include "sched/scheduler.hpp"
+
+namespace mwtun {
+
+/// One peer: its links and, while there is one, the session that frames travel in. Handshakes are made
+/// outside (HandshakeInitiator, HandshakeResponder) and come in as keys. Same face as the Node, for
+/// one peer. The implementation stands in four files: tunnel.cpp (sessions, frames in, report),
+/// tunnel_send.cpp (queue to datagram), tunnel_receive.cpp (datagram to frames), tunnel_feedback.cpp
+/// (acknowledgements, loss, repair) and tunnel_links.cpp (link states and timers).
+class Tunnel {
+ public:
+  Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entropy& entropy,
+         SlabPool& slabs, Instant now);
+
+  // Sessions.
+  bool has_session() const { return session_.has_value(); }
+  const Session& session() const { return *session_; }
+  /// Replaces the session there is, with all it had in flight.
+  void begin_session(SessionIndex local, SessionIndex remote, EpochKeys keys, Instant now);
+  void rotate_keys(EpochKeys keys, Instant now);
+  void end_session(LinkReason reason, Instant now);
+  /// The peer has not been heard on any link for some time: its end may have restarted.
+  bool unheard(Instant now) const;
+  /// When unheard() or rekey_due() may turn true by time alone.
+  Instant next_handshake() const;
+  /// Time for a rekey, by age or use.
+  bool rekey_due(Instant now) const;
+  void set_observed(const Address& observed) { observed_ = observed; }
+  void set_rekey_at(Instant at) { rekey_at_ = at; }
+
+  // Inputs.
+  void handle_frame(Frame frame, Instant now);
+  /// A data datagram with our session's index. False when it is of an epoch we have no keys for.
+  bool handle_data(const Path& path, const wire::DataHeader& header, Bytes datagram,
+                   Instant received, Instant now);
+  void handle_timeout(Instant now);
+  void handle_send_error(const DatagramTag& tag, SendError error, Instant now);
+  void handle_writable(SocketId socket, Instant now);
+  void set_link_path(LinkId link, const Path& path, std::uint32_t mtu, Instant now);
+  void clear_link_path(LinkId link, Instant now);
+  void close(Instant now);
+
+  // Outputs.
+  std::optional<OutgoingDatagram> poll_datagram(MutableBytes room, Instant now);
+  bool frame_ready() const { return flow_ && flow_->in.ready(); }
+  Frame take_frame();
+  bool event_ready() const { return !events_.empty(); }
+  Event take_event() { return events_.pop_front(); }
+  void push_event(Event event);
+  Instant poll_timeout() const;
+
+  PeerReport report(Instant now) const;
+  const PeerConfig& config() const { return config_; }
+  DropCounters& drops() { return drops_; }
+  /// Links a handshake can use, in order: those with a path.
+  std::vector<const Link*> links_with_path() const;
+
+ private:
+  /// What a session has in flight; made and thrown away with it.
+  struct Flow {
+    Flow(const Limits& limits, SlabPool& slabs, DropCounters& drops, std::uint64_t seed)
+        : out(limits), flows(limits, out, seed), in(limits, slabs, drops) {}
+    OutLanes out;
+    FlowTable flows;
+    InLanes in;
+    ProofTracker proof;
+    ContentPool contents;
+    Ring<ChunkIndex> repair;
+    std::array<DatagramBuilder, links_max> builders;
+    std::uint64_t peer_stamp = 0;       // Largest seen, rebuilt to 64 bits.
+    Instant peer_stamp_at{};
+    std::uint64_t last_stamp = 0;
+    bool settings_acknowledged = false;
+    std::int64_t repair_budget_bytes = 64 * 1024;
+    Instant repair_budget_at{};
+    std::uint32_t datagrams_since_heads = 0;
+    Instant heads_deadline = never;
+    Instant last_heads{};
+    bool want_heads = false;
+  };
+  /// The frame being cut into chunks.
+  struct Cutting {
+    bool active = false;
+    Frame frame;
+    std::uint32_t offset = 0;
+    FlowTable::Assignment lane;
+    std::uint64_t flow_hash = 0;
+    std::optional<LinkId> link;  // Where the rest must go.
+    bool whole_on_one_link = false;
+  };
+
+  // tunnel.cpp
+  Link* link(LinkId id) { return links_[index_of(id)].get(); }
+  Link& make_link(LinkId id, Instant now);
+  template <typename Visit>
+  void each_link(Visit&& visit) {
+    for (std::unique_ptr<Link>& l : links_) {
+      if (l) visit(*l);
+    }
+  }
+  template <typename Visit>
+  void each_link(Visit&& visit) const {
+    for (const std::unique_ptr<Link>& l : links_) {
+      if (l) visit(static_cast<const Link&>(*l));
+    }
+  }
+  bool any_link_alive() const;
+  void refresh_views(Instant now);
+  void drop_queue(Drop reason);
+  bool frame_acceptable(const Frame& frame);
+
+  // tunnel_send.cpp
+  std::optional<OutgoingDatagram> poll_control(MutableBytes room, Instant now);
+  std::optional<OutgoingDatagram> send_answer(Link& l, MutableBytes room, Instant now);
+  std::optional<OutgoingDatagram> send_challenge(Link& l, MutableBytes room, Instant now);
+  std::optional<OutgoingDatagram> send_join(Link& l, MutableBytes room, Instant now);
+  std::optional<OutgoingDatagram> send_mtu_probe(Link& l, MutableBytes room, Instant now);
+  std::optional<OutgoingDatagram> send_close(MutableBytes room, Instant now);
+  bool add_session_control(Instant now);
+  bool add_acks(Instant now);
+  bool add_ack(Link& about, LinkSpace& space, Instant now);
+  bool add_floors(Instant now);
+  bool add_pings(Instant now);
+  bool add_quiet_heads(Instant now);
+  void add_heads(DatagramBuilder& builder, Instant now);
+  bool append_repair(Instant now);
+  bool append_frame(Instant now);
+  bool begin_frame(Instant now);
+  std::optional<LinkId> choose_link(Instant now);
+  bool append_piece(LinkSet links, Instant now);
+  void write_chunk(Link& l, ChunkIndex index, Instant now);
+  void count_on_link(LinkId id, std::size_t bytes);
+  DatagramBuilder& builder_for(Link& l, Instant now);
+  bool can_send(const Link& l, Instant now) const;
+  Link* best_link(Instant now);
+  LinkSet blocked_links(Instant now) const;
+  std::optional<OutgoingDatagram> emit(Link& l, DatagramBuilder& builder, const Path& path,
+                                       MutableBytes room, Instant now);
+  DatagramBuilder& direct_builder(std::size_t bytes, Instant now);
+  std::uint64_t next_stamp(Instant now);
+  std::size_t chunk_bytes_max() const;
+  bool repair_worth_it(const OutChunk& chunk, Instant now) const;
+
+  // tunnel_receive.cpp
+  void note_path(Link& l, const Path& path, std::size_t bytes, bool newest, Instant now);
+  void read_content(Link& l, const Path& path, const SlabRef& slab, Bytes content,
+                    std::uint8_t epoch, std::uint64_t number, Instant received, Instant now);
+  bool read_control(Link& l, const Path& path, const wire::ParsedChunk& chunk, std::uint64_t stamp,
+                    Instant now);
+  void read_join(Link& l, Bytes body, Instant now);
+  void read_response(Link& l, const Path& path, Bytes body, Instant now);
+  void queue_answer(Link& l, const Path& path, Bytes body);
+  bool read_heads(Bytes body, std::uint64_t stamp, Instant now);
+  bool read_floors(Bytes body);
+  bool read_settings(Bytes body);
+  void ask_for_repair(Instant now);
+
+  // tunnel_feedback.cpp
+  bool handle_ack(Link& came_on, Bytes body, Instant received, Instant now);
+  void acknowledge(Link& l, LinkSpace& space, std::uint64_t number, Instant now);
+  void detect_losses(Link& l, Instant now);
+  void detect_loss(Link& l, LinkSpace& space, Instant now);
+  void lose(Link& l, LinkSpace& space, std::uint64_t number, bool counts, Instant now);
+  void queue_repair(ChunkIndex index);
+  void requeue_unacknowledged(Link& l);
+  void forget_contents(SentDatagram& sent);
+  void give_up(ChunkIndex index);
+  Duration backstop(Instant now) const;
+  void judge_loss(Link& l, Instant now);
+  void trim_logs(Link& l, LinkSpace& space, Instant now);
+
+  // tunnel_links.cpp
+  void set_state(Link& l, LinkState state, LinkReason reason, Instant now);
+  void begin_join(Link& l, Instant now);
+  void link_answered(Link& l, Instant now);
+  void link_silent(Link& l, Instant now);
+  void link_timers(Link& l, Instant now);
+  void silence_timers(Link& l, Instant now);
+  void make_candidate(Link& l, const Path& path, Instant now);
+  void reset_link_spaces(Link& l);
+  void datagram_size_changed(Link& l);
+  Instant link_deadline(const Link& l) const;
+  void after_input(Instant now);
+
+  const PeerId id_;
+  const PeerConfig& config_;
+  const Limits limits_;
+  const bool offload_;
+  Entropy& entropy_;
+  SlabPool& slabs_;
+  std::optional<Session> session_;
+  std::unique_ptr<Flow> flow_;
+  std::array<std::unique_ptr<Link>, links_max> links_;
+  std::vector<LinkView> views_;
+  bool views_stale_ = true;
+  bool any_carries_ = false;
+  Scheduler scheduler_;
+  HashFields hash_fields_;
+  Ring<Frame> queue_;
+  std::uint64_t queue_bytes_ = 0;
+  Cutting cutting_;
+  DatagramBuilder direct_;
+  std::uint64_t batch_stamp_ = 0;
+  std::uint32_t open_builders_ = 0;
+  Ring<Event> events_;
+  FrameCounters frames_;
+  DropCounters drops_;
+  Address observed_;
+  Instant rekey_at_ = never;
+  Instant last_heard_{};
+  Instant session_began_{};
+  mutable Instant deadline_ = never;  // What poll_timeout() last said.
+  Instant now_{};                     // Of the last input.
+  LinkSet closing_;
+  std::uint16_t mtu_;
+};
+
+}  // namespace mwtun

@@ -1,0 +1,246 @@
+// What the acknowledgements say: fate of datagrams, round trips, delivery rate; and what follows for
+// the chunks that were lost: repair on another link, or giving up and saying so.
+#include <algorithm>
+
+#include "base/planted.hpp"
+#include "dataplane/tunnel.hpp"
+
+namespace mwtun {
+
+static constexpr std::uint32_t reorder_threshold_min = 3;  // RFC 9002 6.1.1
+static constexpr std::uint32_t reorder_threshold_max = 1024;
+static constexpr std::uint32_t lossy_enter_ppm = 250'000;
+static constexpr std::uint32_t lossy_leave_ppm = 100'000;
+
+bool Tunnel::handle_ack(Link& came_on, Bytes body, Instant received, Instant now) {
+  const std::optional<wire::AckKey> key = wire::read_ack_key(body);
+  if (!key) return false;
+  Link* about = link(key->link);
+  if (planted(Fault::ack_credited_to_another_link)) about = &came_on;
+  LinkSpace* space = about != nullptr ? about->space(key->epoch) : nullptr;
+  if (space == nullptr) return true;  // Of a link or a key that is gone.
+  wire::Ack ack;
+  if (!wire::read_ack(body, space->sent.next_number(), ack)) return false;
+  Link& l = *about;
+  SentLog& sent = space->sent;
+  const std::uint64_t largest = ack.ranges[0].last;
+  const bool newly = sent.contains(largest) &&
+                     sent[largest].fate == SentDatagram::Fate::in_flight;
+  if (newly && sent[largest].eliciting && &came_on == &l) {
+    l.rtt.sample(received - sent[largest].sent, wire::stamp_duration(ack.delay_units), now);
+    views_stale_ = true;
+  }
+  const std::uint64_t delivered_before = newly ? sent[largest].delivered_before : 0;
+  const Instant before_at = newly ? sent[largest].delivered_before_at : now;
+  for (std::size_t i = 0; i < ack.range_count; ++i) {
+    for (std::uint64_t n = std::max(ack.ranges[i].first, sent.base()); n <= ack.ranges[i].last; ++n) {
+      acknowledge(l, *space, n, now);
+    }
+  }
+  if (newly && !sent[largest].mtu_probe) {
+    const Duration slack = std::max<Duration>(l.rtt.min() / 4, milliseconds(5));
+    const bool queue_standing = l.rtt.latest() > l.rtt.min() + slack;
+    l.rate.sample(l.delivered_bytes - delivered_before, now - before_at, queue_standing,
+                  l.rtt.smoothed(), now);
+  }
+  sent.note_acknowledged(largest);
+  detect_losses(l, now);
+  trim_logs(l, *space, now);
+  judge_loss(l, now);
+  views_stale_ = true;
+  return true;
+}
+
+void Tunnel::acknowledge(Link& l, LinkSpace& space, std::uint64_t number, Instant now) {
+  SentDatagram& sent = space.sent[number];
+  if (sent.fate == SentDatagram::Fate::acknowledged || sent.fate == SentDatagram::Fate::none) return;
+  const bool was_lost = sent.fate == SentDatagram::Fate::lost;
+  sent.fate = SentDatagram::Fate::acknowledged;
+  const bool eliciting = sent.eliciting;
+  if (was_lost) {
+    // The link reorders more than we thought.
+    ++l.counters.lost_falsely;
+    l.loss.take_back();
+    const std::uint64_t distance = space.sent.largest_acknowledged() - number;
+    if (distance + 1 > l.reorder_threshold && distance < reorder_threshold_max) {
+      l.reorder_threshold = static_cast<std::uint32_t>(
+          std::min<std::uint64_t>(distance + distance / 4 + 1, reorder_threshold_max));
+      l.reorder_learnt = now;
+    }
+  } else {
+    if (eliciting) l.bytes_in_flight -= sent.bytes;
+    l.loss.add(false, now);
+  }
+  l.delivered_bytes += sent.bytes;
+  l.delivered_at = now;
+  l.delivered_meter.add(sent.bytes, now);
+  const std::uint32_t bytes = sent.bytes;
+  const bool probe = sent.mtu_probe;
+  for (std::uint32_t at = sent.contents; at != ContentPool::none;) {
+    const Content content = flow_->contents[at];
+    flow_->contents.free(at);
+    at = content.next;
+    if (content.kind == Content::Kind::chunk) {
+      OutChunk& chunk = flow_->out[content.value];
+      if (!was_lost) --chunk.flights;
+      flow_->out.acknowledge(content.value);
+      flow_->out.release(content.value);
+    } else if (content.kind == Content::Kind::floor) {
+      flow_->out.floor_acknowledged(
+          {LaneId{static_cast<std::uint16_t>(content.value)}, content.sequence});
+    } else {
+      flow_->settings_acknowledged = true;
+    }
+  }
+  sent.contents = ContentPool::none;
+  if (probe) {
+    if (l.mtu.probe_acknowledged(bytes, now)) datagram_size_changed(l);
+  } else {
+    l.mtu.acknowledged(bytes);
+  }
+  if (eliciting) link_answered(l, now);
+}
+
+void Tunnel::detect_losses(Link& l, Instant now) {
+  l.loss_deadline = never;
+  for (LinkSpace& space : l.spaces) {
+    if (space.used) detect_loss(l, space, now);
+  }
+}
+
+/// Packet threshold and time threshold of RFC 9002 section 6.1.
+void Tunnel::detect_loss(Link& l, LinkSpace& space, Instant now) {
+  SentLog& sent = space.sent;
+  if (!sent.any_acknowledged()) return;
+  if (l.reorder_threshold > reorder_threshold_min && now - l.reorder_learnt > seconds(10)) {
+    l.reorder_threshold = std::max(reorder_threshold_min, l.reorder_threshold / 2);
+    l.reorder_learnt = now;
+  }
+  const Duration base = std::max(l.rtt.smoothed(), l.rtt.latest());
+  const Duration time_threshold = std::max<Duration>(base * 9 / 8, milliseconds(2));
+  const std::uint64_t largest = sent.largest_acknowledged();
+  bool settled = true;
+  for (std::uint64_t n = sent.unsettled(); n < largest; ++n) {
+    if (sent[n].fate == SentDatagram::Fate::in_flight) {
+      const bool by_number = n + l.reorder_threshold <= largest;
+      if (by_number || sent[n].sent + time_threshold <= now) {
+        lose(l, space, n, true, now);
+      } else {
+        l.loss_deadline = std::min(l.loss_deadline, sent[n].sent + time_threshold);
+        settled = false;
+      }
+    }
+    if (settled) sent.settle_below(n + 1);
+  }
+}
+
+/// @param counts  the network lost it, which says something of the link
+void Tunnel::lose(Link& l, LinkSpace& space, std::uint64_t number, bool counts, Instant now) {
+  SentDatagram& sent = space.sent[number];
+  if (sent.fate != SentDatagram::Fate::in_flight) return;
+  sent.fate = SentDatagram::Fate::lost;
+  if (sent.eliciting) l.bytes_in_flight -= sent.bytes;
+  views_stale_ = true;
+  if (sent.mtu_probe) {
+    l.mtu.probe_lost(sent.bytes, now);
+  } else if (counts) {
+    ++l.counters.lost;
+    l.loss.add(true, now);
+    if (l.mtu.lost(sent.bytes, now)) datagram_size_changed(l);
+  }
+  for (std::uint32_t at = sent.contents; at != ContentPool::none; at = flow_->contents[at].next) {
+    const Content& content = flow_->contents[at];
+    if (content.kind == Content::Kind::chunk) {
+      OutChunk& chunk = flow_->out[content.value];
+      --chunk.flights;
+      if (chunk.flights > 0 || chunk.resolved) continue;
+      if (!counts) chunk.free_repair = true;
+      queue_repair(content.value);
+    } else if (content.kind == Content::Kind::floor) {
+      flow_->out.floor_lost({LaneId{static_cast<std::uint16_t>(content.value)}, content.sequence});
+    }
+  }
+}
+
+void Tunnel::judge_loss(Link& l, Instant now) {
+  if (l.state == LinkState::up && l.loss.ppm() >= lossy_enter_ppm) {
+    set_state(l, LinkState::lossy, LinkReason::high_loss, now);
+  } else if (l.state == LinkState::lossy && l.loss.ppm() < lossy_leave_ppm) {
+    set_state(l, LinkState::up, LinkReason::validated, now);
+  }
+}
+
+void Tunnel::queue_repair(ChunkIndex index) {
+  OutChunk& chunk = flow_->out[index];
+  if (chunk.queued || chunk.resolved) return;
+  chunk.queued = true;
+  flow_->out.hold(index);
+  flow_->repair.push_back(index);
+}
+
+/// The link is suspect: what it has not acknowledged goes again on the others, if there are any.
+void Tunnel::requeue_unacknowledged(Link& l) {
+  bool other = false;
+  each_link([&](const Link& x) { other |= &x != &l && x.carries() && !x.suspect; });
+  if (!other) return;
+  for (LinkSpace& space : l.spaces) {
+    if (!space.used) continue;
+    for (std::uint64_t n = space.sent.unsettled(); n < space.sent.next_number(); ++n) {
+      const SentDatagram& sent = space.sent[n];
+      if (sent.fate != SentDatagram::Fate::in_flight) continue;
+      for (std::uint32_t at = sent.contents; at != ContentPool::none; at = flow_->contents[at].next) {
+        const Content& content = flow_->contents[at];
+        if (content.kind != Content::Kind::chunk) continue;
+        OutChunk& chunk = flow_->out[content.value];
+        if (chunk.link != l.id || chunk.flights > 1) continue;  // A copy is on its way already.
+        chunk.free_repair = true;
+        queue_repair(content.value);
+      }
+    }
+  }
+}
+
+void Tunnel::give_up(ChunkIndex index) {
+  const LaneId lane = flow_->out[index].lane;
+  const bool unfinished = flow_->out.give_up_frame(index);
+  drops_.add(Drop::repair_given_up);
+  if (unfinished && cutting_.active && cutting_.offset > 0 && cutting_.lane.lane == lane) cutting_ = {};
+}
+
+void Tunnel::forget_contents(SentDatagram& sent) {
+  for (std::uint32_t at = sent.contents; at != ContentPool::none;) {
+    const Content content = flow_->contents[at];
+    flow_->contents.free(at);
+    at = content.next;
+    if (content.kind == Content::Kind::chunk) flow_->out.release(content.value);
+  }
+  sent.contents = ContentPool::none;
+}
+
+void Tunnel::trim_logs(Link& l, LinkSpace& space, Instant now) {
+  // A lost datagram may be acknowledged later for as long as the link may reorder.
+  const Duration kept = std::max<Duration>(milliseconds(200), 2 * l.rtt.smoothed());
+  space.sent.trim(now - kept, [this](SentDatagram& sent) { forget_contents(sent); });
+}
+
+/// How long a lane waits for a hole: until whatever the sender may still do must have come. That is its
+/// repair budget (see repair_worth_it) and the spread of the links' delays, both as they are now, with
+/// the queues that stand in the lines.
+Duration Tunnel::backstop(Instant now) const {
+  Duration best = Duration::max(), worst{};
+  std::int64_t earliest = INT64_MAX, latest = INT64_MIN;
+  each_link([&](const Link& l) {
+    if (!l.delay.recent(now)) return;
+    earliest = std::min(earliest, l.delay.min());
+    latest = std::max(latest, l.delay.peak());
+    const Duration queue = wire::stamp_duration(l.delay.peak() - l.delay.min());
+    const Duration trip = std::max(l.rtt.smoothed(), l.rtt.min() + queue);
+    best = std::min(best, trip);
+    worst = std::max(worst, trip);
+  });
+  if (best == Duration::max()) return milliseconds(250);
+  const Duration spread = wire::stamp_duration(latest - earliest);
+  return std::max<Duration>(best * 2, milliseconds(80)) + spread + milliseconds(50);
+}
+
+}  // namespace mwtun

@@ -1,0 +1,323 @@
+// What the links are doing and when something is due: joining, validation, silence, probing, keys.
+#include <algorithm>
+
+#include "base/planted.hpp"
+#include "dataplane/tunnel.hpp"
+
+namespace mwtun {
+
+static constexpr Duration join_interval = milliseconds(250);
+static constexpr Duration join_interval_late = seconds(1);
+static constexpr Duration join_patience = seconds(3);
+static constexpr Duration probe_interval_suspect = milliseconds(100);
+static constexpr Duration probe_interval_down = milliseconds(200);
+static constexpr Duration probe_interval_down_late = seconds(1);
+static constexpr Duration probe_interval_down_metered = seconds(10);
+static constexpr Duration probe_interval_lossy = milliseconds(50);
+static constexpr Duration probe_interval_idle = seconds(1);
+static constexpr Duration probe_interval_idle_metered = seconds(25);
+static constexpr Duration eager = seconds(10);  // How long the short intervals last.
+static constexpr Duration candidate_lifetime = seconds(5);
+static constexpr Duration candidate_interval = seconds(1);
+static constexpr Duration challenge_interval = milliseconds(500);
+static constexpr Duration blocked_for = milliseconds(1);
+static constexpr Duration late_loop = milliseconds(20);
+static constexpr Duration repair_retry = milliseconds(5);
+
+void Tunnel::set_state(Link& l, LinkState state, LinkReason reason, Instant now) {
+  if (l.state == state && l.reason == reason) return;
+  Event event{.kind = Event::Kind::link_changed, .link = l.id};
+  event.state_before = l.state;
+  event.state = state;
+  event.reason = reason;
+  event.path = l.path;
+  const bool carried = l.carries();
+  if (l.state != state) l.since = now;
+  l.state = state;
+  l.reason = reason;
+  if (!carried && l.carries()) ++l.times_up;
+  if (carried && !l.carries()) ++l.times_down;
+  views_stale_ = true;
+  push_event(event);
+}
+
+void Tunnel::reset_link_spaces(Link& l) {
+  l.spaces[0] = LinkSpace{};
+  l.spaces[1] = LinkSpace{};
+  l.bytes_in_flight = 0;
+  l.waiting_since = l.next_join = l.next_probe = l.loss_deadline = never;
+  l.suspect = l.want_ping = l.want_join = false;
+  l.answer_count = 0;
+  l.probe_bytes = 0;
+  l.candidate_made = Instant::min();
+  l.delay = DelayMeter{};
+  views_stale_ = true;
+}
+
+void Tunnel::begin_join(Link& l, Instant now) {
+  entropy_.fill(l.challenge);
+  l.validated = false;
+  l.want_join = true;
+  l.join_began = now;
+  l.next_join = now + join_interval;
+  l.mtu.restart(l.interface_mtu, l.path.remote.header_bytes(), now);
+  set_state(l, LinkState::probing, LinkReason::joining, now);
+}
+
+void Tunnel::set_link_path(LinkId id, const Path& path, std::uint32_t mtu, Instant now) {
+  Link* l = index_of(id) < links_max ? link(id) : nullptr;
+  if (l == nullptr) return;
+  // What does not fit a slab cannot be opened.
+  const auto slab_mtu = static_cast<std::uint32_t>(slabs_.slab_bytes());
+  mtu = std::clamp<std::uint32_t>(mtu, 1280, std::min<std::uint32_t>(slab_mtu, datagram_bytes_max));
+  if (l->has_path && l->path == path && l->interface_mtu == mtu) return;
+  l->path = path;
+  l->has_path = true;
+  l->interface_mtu = mtu;
+  l->rtt.reset();
+  l->blocked_until = {};
+  views_stale_ = true;
+  if (session_) {
+    begin_join(*l, now);
+  } else {
+    set_state(*l, LinkState::down, LinkReason::no_session, now);
+  }
+  after_input(now);
+}
+
+void Tunnel::clear_link_path(LinkId id, Instant now) {
+  Link* l = index_of(id) < links_max ? link(id) : nullptr;
+  if (l == nullptr) return;
+  if (session_) link_silent(*l, now);
+  l->has_path = l->validated = false;
+  l->next_join = l->next_probe = never;
+  l->want_join = l->want_ping = false;
+  l->probe_bytes = 0;
+  set_state(*l, LinkState::down, LinkReason::no_path, now);
+  after_input(now);
+}
+
+/// The link delivered something that its end answered.
+void Tunnel::link_answered(Link& l, Instant now) {
+  l.last_progress = now;
+  l.waiting_since = l.bytes_in_flight > 0 ? now : never;
+  if (l.suspect) {
+    l.suspect = false;
+    views_stale_ = true;
+  }
+  if (l.state == LinkState::lossy || l.state == LinkState::up || !l.validated || !l.has_path) return;
+  l.next_probe = now + probe_interval_idle;
+  set_state(l, LinkState::up, LinkReason::validated, now);
+}
+
+/// Nothing comes back: what is on its way goes again elsewhere, and the link is probed.
+void Tunnel::link_silent(Link& l, Instant now) {
+  l.suspect = false;
+  l.waiting_since = l.loss_deadline = never;
+  set_state(l, LinkState::down, LinkReason::silent, now);
+  for (LinkSpace& space : l.spaces) {
+    for (std::uint64_t n = space.sent.unsettled(); space.used && n < space.sent.next_number(); ++n) {
+      lose(l, space, n, false, now);
+    }
+    space.sent.settle_below(space.sent.next_number());
+  }
+  l.probing_since = now;
+  l.next_probe = now;
+  refresh_views(now);
+}
+
+void Tunnel::make_candidate(Link& l, const Path& path, Instant now) {
+  if (l.candidate_made != Instant::min() && now - l.candidate_made < candidate_interval) return;
+  l.candidate_made = now;
+  CandidatePath& candidate = l.candidate.emplace();
+  candidate.path = path;
+  entropy_.fill(candidate.challenge);
+  candidate.since = now;
+  candidate.want_challenge = true;
+  candidate.next_challenge = now + challenge_interval;
+  // The old one, if it still hears us, says so.
+  if (l.has_path) l.want_ping = true;
+}
+
+void Tunnel::datagram_size_changed(Link& l) {
+  push_event({.kind = Event::Kind::datagram_size_changed, .link = l.id, .value = l.mtu.size()});
+}
+
+void Tunnel::handle_send_error(const DatagramTag& tag, SendError error, Instant now) {
+  Link* l = tag.data && session_ ? link(tag.link) : nullptr;
+  LinkSpace* space = l != nullptr ? l->space(tag.epoch) : nullptr;
+  if (space == nullptr || !space->sent.contains(tag.number)) return;
+  ++l->counters.send_errors;
+  drops_.add(Drop::send_failed);
+  const std::uint32_t bytes = space->sent[tag.number].bytes;
+  lose(*l, *space, tag.number, false, now);
+  if (planted(Fault::number_reused_after_send_error) &&
+      tag.number + 1 == space->sent.next_number()) {
+    forget_contents(space->sent[tag.number]);
+    space->sent.take_back_last();
+  }
+  switch (error) {
+    case SendError::would_block: l->blocked_until = now + blocked_for; break;
+    case SendError::too_big:
+      if (l->mtu.too_big(bytes, now)) datagram_size_changed(*l);
+      break;
+    case SendError::refused:
+      // The peer's port is closed, or somebody says so: it raises suspicion, no more.
+      if (l->carries() && !l->suspect) {
+        l->suspect = true;
+        l->next_probe = now + probe_interval_suspect;
+        requeue_unacknowledged(*l);
+      }
+      break;
+    case SendError::unreachable:
+    case SendError::forbidden:
+      if (l->state != LinkState::down) {
+        link_silent(*l, now);
+        l->next_probe = now + probe_interval_down;
+      }
+      set_state(*l, LinkState::down, LinkReason::send_error, now);
+      break;
+  }
+  after_input(now);
+}
+
+void Tunnel::handle_writable(SocketId socket, Instant now) {
+  each_link([&](Link& l) {
+    if (l.has_path && l.path.socket == socket) l.blocked_until = {};
+  });
+  after_input(now);
+}
+
+void Tunnel::close(Instant now) {
+  if (!session_) return;
+  drop_queue(Drop::session_ended_sending);
+  each_link([&](Link& l) {
+    if (l.has_path) closing_.add(l.id);
+  });
+  after_input(now);
+}
+
+// ---- Timers -----------------------------------------------------------------------------------
+
+void Tunnel::handle_timeout(Instant now) {
+  // If our own loop was late, the peer's silence until now says nothing.
+  const Duration late = deadline_ == never ? Duration{0} : now - deadline_;
+  if (late > late_loop) {
+    each_link([&](Link& l) {
+      if (l.waiting_since != never) l.waiting_since += late;
+    });
+  }
+  if (!session_) return;
+  if (!session_->expire(now) && !planted(Fault::stale_key_epoch)) {
+    end_session(LinkReason::no_session, now);
+    return;
+  }
+  each_link([&](Link& l) { link_timers(l, now); });
+  flow_->in.expire(now, backstop(now));
+  if (flow_->heads_deadline <= now) {
+    flow_->heads_deadline = never;
+    flow_->want_heads = true;
+  }
+  after_input(now);
+}
+
+void Tunnel::link_timers(Link& l, Instant now) {
+  for (LinkSpace& space : l.spaces) {
+    if (space.ack_deadline <= now) {
+      space.ack_deadline = never;
+      space.ack_now = true;
+    }
+  }
+  if (l.blocked_until <= now) l.blocked_until = {};
+  if (l.candidate) {
+    if (now >= l.candidate->since + candidate_lifetime) {
+      l.candidate.reset();
+    } else if (now >= l.candidate->next_challenge) {
+      l.candidate->want_challenge = true;
+      l.candidate->next_challenge = now + challenge_interval;
+    }
+  }
+  if (now >= l.next_join) {
+    l.want_join = true;
+    l.next_join = now + (now - l.join_began < eager ? join_interval : join_interval_late);
+    if (l.state == LinkState::probing && now - l.join_began >= join_patience) {
+      set_state(l, LinkState::down, LinkReason::silent, now);
+    }
+  }
+  if (now >= l.loss_deadline) detect_losses(l, now);
+  if (!l.has_path || !l.validated) return;
+  silence_timers(l, now);
+  if (l.carries()) {
+    if (const std::optional<std::uint32_t> size = l.mtu.probe_due(now)) l.probe_bytes = *size;
+  }
+}
+
+void Tunnel::silence_timers(Link& l, Instant now) {
+  if (!l.carries()) {
+    if (now < l.next_probe) return;
+    const bool fresh = now - l.probing_since < eager;
+    const Duration late =
+        l.config.metered ? probe_interval_down_metered : probe_interval_down_late;
+    l.want_ping = true;
+    l.next_probe = now + (fresh ? probe_interval_down : late);
+    return;
+  }
+  if (l.waiting_since != never && now >= l.waiting_since + l.down_after()) {
+    link_silent(l, now);
+    return;
+  }
+  if (l.waiting_since != never && !l.suspect && now >= l.waiting_since + l.suspect_after()) {
+    l.suspect = true;
+    views_stale_ = true;
+    l.want_ping = true;
+    l.next_probe = now + probe_interval_suspect;
+    requeue_unacknowledged(l);
+    return;
+  }
+  if (now < l.next_probe) return;
+  const Duration idle = l.config.metered ? probe_interval_idle_metered : probe_interval_idle;
+  Duration interval = l.state == LinkState::lossy ? probe_interval_lossy : idle;
+  if (l.suspect) interval = probe_interval_suspect;
+  if (now - l.last_eliciting >= interval) {
+    l.want_ping = true;
+    l.next_probe = now + interval;
+  } else {
+    l.next_probe = l.last_eliciting + interval;
+  }
+}
+
+Instant Tunnel::link_deadline(const Link& l) const {
+  Instant first = std::min({l.next_join, l.loss_deadline, l.spaces[0].ack_deadline,
+                            l.spaces[1].ack_deadline});
+  if (l.blocked_until != Instant{}) first = std::min(first, l.blocked_until);
+  if (l.candidate) {
+    first = std::min({first, l.candidate->since + candidate_lifetime, l.candidate->next_challenge});
+  }
+  if (!l.has_path || !l.validated) return first;
+  first = std::min(first, l.next_probe);
+  if (!l.carries()) return first;
+  first = std::min(first, l.mtu.deadline());
+  if (l.waiting_since != never && !planted(Fault::lost_timer)) {
+    first = std::min(first, l.waiting_since + (l.suspect ? l.down_after() : l.suspect_after()));
+  }
+  return first;
+}
+
+Instant Tunnel::poll_timeout() const {
+  Instant first = never;
+  if (session_) {
+    first = session_->next_expiry();
+    each_link([&](const Link& l) { first = std::min(first, link_deadline(l)); });
+    first = std::min(first, flow_->heads_deadline);
+    if (flow_->in.blocked_lanes() > 0 && !planted(Fault::lost_timer)) {
+      first = std::min(first, flow_->in.deadline(backstop(now_)));
+    }
+    if (!flow_->repair.empty() && any_carries_) first = std::min(first, now_ + repair_retry);
+  }
+  deadline_ = first;
+  return first;
+}
+
+void Tunnel::after_input(Instant now) { now_ = std::max(now_, now); }
+
+}  // namespace mwtun

@@ -1,0 +1,55 @@
+"""The tunnel comes up, carries frames and traffic, tells its state and ends: the shortest whole run."""
+
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+
+from lab.checks import main
+from lab.traffic import iperf, ping
+from lab.tunnel import VPS_INNER
+from lab.world import World
+
+
+def test(lab):
+    world = World(lab.stage, lab.linkem)
+    tunnel = world.tunnel(lab.program)
+    for side, role in ((tunnel.write_server(), "server"), (tunnel.write_client(), "client")):
+        result = lab.stage.run(None, [lab.program, "check", side], check=False)
+        lab.check(f"mwtun check takes the {role}'s file", result.returncode == 0, result.stderr.strip())
+
+    absent = lab.stage.run(None, [lab.program, "status", "--socket", lab.stage.folder / "client.sock"],
+                           check=False)
+    lab.check("status of what does not run: exit code 69", absent.returncode == 69, absent.returncode)
+
+    tunnel.start_server()
+    tunnel.start_client()
+    lab.at_most("the tunnel is up after its start", tunnel.wait_up(15), 3, " s")
+    tunnel.wait_links_up()
+
+    answer = ping(lab.stage, tunnel.home, VPS_INNER, count=50)
+    lab.check("50 pings, none lost, none twice", answer["lost"] == 0 and answer["duplicates"] == 0,
+              f"{answer['lost']} lost, {answer['duplicates']} twice")
+    whole = ping(lab.stage, tunnel.home, VPS_INNER, count=20, size=1472, whole=True)
+    lab.check("frames of 1500 bytes pass whole", whole["lost"] == 0, f"{whole['lost']} lost")
+    for down in (False, True):
+        bps = iperf(lab.stage, tunnel.vps, tunnel.home, VPS_INNER, seconds=2, down=down)["bps"]
+        lab.check(f"TCP {'down' if down else 'up'} passes", bps > 5e6, f"{bps / 1e6:.1f} Mbit/s")
+
+    for side in ("client", "server"):
+        status = tunnel.status(side)
+        peer = status["peers"][0]
+        lab.check(f"the {side}'s status is up, with both links",
+                  status["state"] == "up" and [link["state"] for link in peer["links"]] == ["up", "up"],
+                  json.dumps([status["state"], [link["state"] for link in peer["links"]]]))
+        lab.check(f"the {side}'s status has a table", "wan1" in tunnel.status(side, json_output=False))
+        code = lab.stage.run(None, [lab.program, "status", "--check", "--socket",
+                                    lab.stage.folder / f"{side}.sock"], check=False).returncode
+        lab.check(f"the {side}'s status --check: exit code 0", code == 0, code)
+
+    tunnel.check_alive()
+    lab.check("SIGTERM ends both with exit code 0", tunnel.stop() == [0, 0])
+
+
+main(test)

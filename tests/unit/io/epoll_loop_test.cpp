@@ -1,0 +1,390 @@
+#include "dataplane/io/epoll_loop.hpp"
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <map>
+#include <string_view>
+#include <thread>
+
+#include "dataplane/io/mailbox.hpp"
+#include "support.hpp"
+
+using namespace mwtun;
+using namespace mwtun::testing;
+
+namespace {
+
+struct Recorder : LoopHandler {
+  struct Datagram {
+    Path path;
+    std::string bytes;
+    Instant received;
+    Instant now;
+  };
+  std::vector<Datagram> datagrams;
+  std::vector<std::string> frames;
+  std::vector<SocketId> writable;
+  std::vector<std::pair<std::uint64_t, SendError>> send_errors;
+  std::vector<IcmpError> icmp_errors;
+  std::vector<PeerId> interfaces_gone;
+  int watched = 0;
+
+  void on_datagram(const Path& path, Bytes bytes, Instant received, Instant now) override {
+    datagrams.push_back({path, {bytes.begin(), bytes.end()}, received, now});
+  }
+  void on_frame(PeerId, Frame frame, Instant) override {
+    frames.emplace_back(frame.bytes().begin(), frame.bytes().end());
+  }
+  void on_writable(SocketId socket, Instant) override { writable.push_back(socket); }
+  void on_send_error(const DatagramTag& tag, SendError error, Instant) override {
+    send_errors.emplace_back(tag.number, error);
+  }
+  void on_watched() override { ++watched; }
+  void on_icmp_error(SocketId, const IcmpError& error) override { icmp_errors.push_back(error); }
+  void on_interface_gone(PeerId peer) override { interfaces_gone.push_back(peer); }
+  void on_socket_gone(SocketId, int) override { FAIL("a socket was given up"); }
+};
+
+struct Rig {
+  SlabPool slabs{2048, 64};
+  std::unique_ptr<EpollLoop> loop;
+  Recorder seen;
+
+  Rig() {
+    auto opened = EpollLoop::open(slabs);
+    REQUIRE(opened.ok());
+    loop = opened.take();
+  }
+
+  Address add_socket(unsigned id, const char* bind, bool server = false,
+                     std::uint32_t send_buffer = 1 << 20) {
+    UdpSocketOptions options;
+    options.bind = parse_address(bind);
+    options.server = server;
+    options.send_buffer_bytes = send_buffer;
+    auto socket = UdpSocket::open(options);
+    if (!socket.ok()) FAIL(socket.error().message);
+    const Address bound = socket.value().bound();
+    loop->put_socket({static_cast<SocketId>(id), socket.take()});
+    return bound;
+  }
+  bool queue(unsigned socket, const Address& to, std::string_view bytes, std::uint64_t number = 0) {
+    const MutableBytes room = loop->send_room();
+    if (room.empty()) return false;
+    REQUIRE(room.size() >= datagram_bytes_max);
+    std::memcpy(room.data(), bytes.data(), bytes.size());
+    OutgoingDatagram out;
+    out.path = {static_cast<SocketId>(socket), {}, to};
+    out.size = bytes.size();
+    out.tag.number = number;
+    loop->queue(out);
+    return true;
+  }
+  /// Runs until `enough` says so; false after two seconds.
+  template <typename Enough>
+  bool run_until(Enough enough) {
+    const Instant limit = monotonic_now() + seconds(2);
+    while (!enough()) {
+      if (monotonic_now() > limit) return false;
+      loop->run(std::min(limit, monotonic_now() + milliseconds(100)), seen);
+    }
+    return true;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("datagrams of several sockets leave by theirs, in order") {
+  Rig rig;
+  const Address first = rig.add_socket(0, "127.0.0.1");
+  const Address second = rig.add_socket(5, "127.0.0.2");
+  const Address target = rig.add_socket(9, "127.0.0.1");
+  for (int i = 0; i < 40; ++i) {
+    REQUIRE(rig.queue(i % 3 == 0 ? 5 : 0, target, std::to_string(i)));
+  }
+  rig.loop->flush(rig.seen);
+  REQUIRE(rig.run_until([&] { return rig.seen.datagrams.size() >= 40; }));
+  CHECK(rig.seen.send_errors.empty());
+  std::map<Address, int> last;
+  for (const auto& datagram : rig.seen.datagrams) {
+    const int number = std::stoi(datagram.bytes);
+    CHECK(datagram.path.socket == SocketId{9});
+    CHECK(datagram.path.local == target);
+    CHECK(datagram.path.remote == (number % 3 == 0 ? second : first));
+    CHECK(datagram.received <= datagram.now);
+    CHECK(datagram.now - datagram.received < seconds(1));
+    const auto [place, fresh] = last.try_emplace(datagram.path.remote, number);
+    if (!fresh) CHECK(number > std::exchange(place->second, number));
+  }
+}
+
+TEST_CASE("one batch holds as many datagrams as one system call takes") {
+  Rig rig;
+  rig.add_socket(0, "127.0.0.1");
+  const Address target = rig.add_socket(1, "127.0.0.1");
+  std::size_t fit = 0;
+  const std::string full(1472, 'f');
+  while (rig.queue(0, target, full)) ++fit;
+  CHECK(fit == send_batch_max);
+  CHECK(rig.loop->send_room().empty());
+  rig.loop->flush(rig.seen);
+  CHECK_FALSE(rig.loop->send_room().empty());
+  REQUIRE(rig.run_until([&] { return rig.seen.datagrams.size() >= fit; }));
+  CHECK(rig.loop->report().sockets[0].counters.send_calls == 1);
+}
+
+TEST_CASE("the largest datagrams fit, fewer at once") {
+  Rig rig;
+  rig.add_socket(0, "127.0.0.1");
+  const Address target = rig.add_socket(1, "127.0.0.1");
+  const std::string jumbo(datagram_bytes_max, 'j');
+  std::size_t sent = 0;
+  for (; sent < 30; ++sent) {
+    if (rig.queue(0, target, jumbo)) continue;
+    rig.loop->flush(rig.seen);
+    REQUIRE(rig.queue(0, target, jumbo));
+  }
+  rig.loop->flush(rig.seen);
+  REQUIRE(rig.run_until([&] { return rig.seen.datagrams.size() >= sent; }));
+  for (const auto& datagram : rig.seen.datagrams) CHECK(datagram.bytes == jumbo);
+}
+
+TEST_CASE("a refused datagram comes back with its tag, the rest goes") {
+  Rig rig;
+  rig.add_socket(0, "127.0.0.1");
+  const Address target = rig.add_socket(1, "127.0.0.1");
+  rig.queue(0, target, "a", 100);
+  rig.queue(0, parse_address("255.255.255.255:9"), "b", 101);
+  rig.queue(7, target, "no such socket", 102);
+  rig.queue(0, target, "c", 103);
+  rig.loop->flush(rig.seen);
+  CHECK(rig.seen.send_errors ==
+        std::vector<std::pair<std::uint64_t, SendError>>{{101, SendError::forbidden},
+                                                         {102, SendError::unreachable}});
+  REQUIRE(rig.run_until([&] { return rig.seen.datagrams.size() >= 2; }));
+}
+
+TEST_CASE("one run hands over a bounded amount, and the rest comes next time") {
+  Rig rig;
+  rig.add_socket(0, "127.0.0.1");
+  const Address target = rig.add_socket(1, "127.0.0.1");
+  const std::size_t bound = EpollLoop::receive_calls_per_run * receive_batch_max;
+  for (std::size_t i = 0; i < bound + 10; ++i) {
+    if (rig.queue(0, target, "")) continue;  // Empty ones count like any other.
+    rig.loop->flush(rig.seen);
+    rig.queue(0, target, "");
+  }
+  rig.loop->flush(rig.seen);
+  rig.loop->run(monotonic_now() + seconds(2), rig.seen);
+  CHECK(rig.seen.datagrams.size() == bound);
+  rig.loop->run(monotonic_now() + seconds(2), rig.seen);
+  CHECK(rig.seen.datagrams.size() == bound + 10);
+}
+
+TEST_CASE("run ends at its deadline, not before and not in circles") {
+  Rig rig;
+  rig.add_socket(0, "127.0.0.1");
+  for (const Duration wait : {Duration(microseconds(300)), Duration(milliseconds(5))}) {
+    const Instant deadline = monotonic_now() + wait;
+    const std::uint64_t waits = rig.loop->report().waits;
+    CHECK(rig.loop->run(deadline, rig.seen) >= deadline);
+    CHECK(rig.loop->report().waits == waits + 1);
+  }
+  const Instant past = monotonic_now() - seconds(1);
+  CHECK(rig.loop->run(past, rig.seen) > past);
+}
+
+TEST_CASE("a message from another thread ends the wait") {
+  Rig rig;
+  Mailbox<int> box;
+  rig.loop->watch(box.fd());
+  std::thread poster([&] { box.post(1); });
+  rig.loop->run(never, rig.seen);
+  poster.join();
+  CHECK(rig.seen.watched == 1);
+}
+
+TEST_CASE("an ICMP error wakes the loop once and is told") {
+  Rig rig;
+  rig.add_socket(0, "127.0.0.1");
+  const Address closed = rig.add_socket(1, "127.0.0.1");
+  rig.loop->remove_socket(SocketId{1});
+  rig.queue(0, closed, "x");
+  rig.loop->flush(rig.seen);
+  REQUIRE(rig.run_until([&] { return !rig.seen.icmp_errors.empty(); }));
+  CHECK(rig.seen.icmp_errors[0].error == SendError::refused);
+  CHECK(rig.seen.icmp_errors[0].remote == closed);
+  const Instant deadline = monotonic_now() + milliseconds(2);
+  const std::uint64_t waits = rig.loop->report().waits;
+  CHECK(rig.loop->run(deadline, rig.seen) >= deadline);
+  CHECK(rig.loop->report().waits == waits + 1);
+}
+
+TEST_CASE("a socket takes the place of another of the same number") {
+  Rig rig;
+  const Address before = rig.add_socket(3, "127.0.0.1");
+  const Address after = rig.add_socket(3, "127.0.0.1");
+  rig.add_socket(0, "127.0.0.1");
+  CHECK(rig.loop->report().sockets.size() == 2);
+  rig.queue(0, before, "to nobody");
+  rig.queue(0, after, "to the new one");
+  rig.loop->flush(rig.seen);
+  REQUIRE(rig.run_until([&] { return !rig.seen.datagrams.empty(); }));
+  CHECK(rig.seen.datagrams[0].bytes == "to the new one");
+  CHECK(rig.seen.datagrams[0].path.socket == SocketId{3});
+}
+
+TEST_CASE("a full send buffer is told as would_block and its end as writable") {
+  in_namespace([] {
+    Lab lab;
+    lab.add_veth("mio0", "mio1");
+    lab.up("mio0");
+    lab.up("mio1");
+    lab.add_address("mio0", "192.0.2.1", 24);
+    lab.add_neighbour("mio0", "192.0.2.2");
+    lab.throttle("mio0", 400'000, 1 << 20);
+    Rig rig;
+    rig.add_socket(0, "192.0.2.1", false, 8192);
+    const std::string big(1400, 'b');
+    for (std::uint64_t i = 0; i < 32; ++i) rig.queue(0, parse_address("192.0.2.2:9"), big, i);
+    rig.loop->flush(rig.seen);
+    REQUIRE_FALSE(rig.seen.send_errors.empty());
+    for (const auto& [number, error] : rig.seen.send_errors) {
+      CHECK(error == SendError::would_block);
+      CHECK(number > 0);
+    }
+    const std::uint64_t waits = rig.loop->report().waits;
+    REQUIRE(rig.run_until([&] { return !rig.seen.writable.empty(); }));
+    CHECK(rig.seen.writable == std::vector<SocketId>{SocketId{0}});
+    CHECK(rig.loop->report().waits <= waits + 3);
+    // Told once; the loop rests again.
+    const Instant deadline = monotonic_now() + milliseconds(3);
+    CHECK(rig.loop->run(deadline, rig.seen) >= deadline);
+    CHECK(rig.seen.writable.size() == 1);
+  });
+}
+
+TEST_CASE("a full interface queue is told as would_block and tried again after a pause") {
+  in_namespace([] {
+    Lab lab;
+    lab.add_veth("mio0", "mio1");
+    lab.up("mio0");
+    lab.up("mio1");
+    lab.add_address("mio0", "192.0.2.1", 24);
+    lab.add_neighbour("mio0", "192.0.2.2");
+    lab.throttle("mio0", 100'000, 6000);
+    Rig rig;
+    rig.add_socket(0, "192.0.2.1");
+    const std::string big(1400, 'b');
+    for (std::uint64_t i = 0; i < 32; ++i) rig.queue(0, parse_address("192.0.2.2:9"), big, i);
+    rig.loop->flush(rig.seen);
+    REQUIRE_FALSE(rig.seen.send_errors.empty());
+    CHECK(rig.seen.send_errors.back() ==
+          std::pair<std::uint64_t, SendError>{31, SendError::would_block});
+    // The socket counts as writable all the time; that must not make a circle.
+    const Instant before = monotonic_now();
+    const std::uint64_t waits = rig.loop->report().waits;
+    REQUIRE(rig.run_until([&] { return !rig.seen.writable.empty(); }));
+    CHECK(monotonic_now() - before >= microseconds(500));
+    CHECK(rig.loop->report().waits <= waits + 3);
+  });
+}
+
+TEST_CASE("frames come from and go to interfaces") {
+  in_namespace([] {
+    Lab lab;
+    Rig rig;
+    TapOptions options;
+    options.name = "mio0";
+    options.settings.addresses = {{parse_address("192.0.2.1"), 24}};
+    auto tap = Tap::open(lab.netlink, options);
+    REQUIRE(tap.ok());
+    rig.loop->put_interface(PeerId{2}, tap.take());
+    CHECK_FALSE(lab.carrier_of("mio0"));
+    rig.loop->set_carrier(PeerId{2}, true);
+    CHECK(lab.carrier_of("mio0"));
+    lab.add_neighbour("mio0", "192.0.2.2");
+
+    rig.add_socket(0, "192.0.2.1");
+    REQUIRE(rig.run_until([&] {
+      rig.queue(0, parse_address("192.0.2.2:9"), "through the interface");
+      rig.loop->flush(rig.seen);
+      for (const std::string& frame : rig.seen.frames) {
+        if (frame.find("through the interface") != std::string::npos) return true;
+      }
+      return false;
+    }));
+    CHECK(rig.slabs.in_use() == 0);
+
+    // A frame back into it: UDP from .2 to the socket.
+    const Address local = rig.loop->report().sockets[0].bound;
+    Frame frame;
+    frame.slab = rig.slabs.take();
+    std::uint8_t* at = frame.slab.data();
+    const MacAddress mac = lab.mac_of("mio0");
+    const std::string_view hello = "hello";
+    frame.size = static_cast<std::uint32_t>(14 + 20 + 8 + hello.size());
+    std::memset(at, 0, frame.size);
+    std::memcpy(at, mac.data(), 6);
+    at[6] = 2;
+    store_be16(at + 12, 0x0800);
+    at[14] = 0x45;
+    store_be16(at + 16, static_cast<std::uint16_t>(frame.size - 14));
+    at[22] = 64;
+    at[23] = 17;
+    std::memcpy(at + 26, parse_address("192.0.2.2").ip.data(), 4);
+    std::memcpy(at + 30, local.ip.data(), 4);
+    std::uint32_t sum = 0;
+    for (int i = 14; i < 34; i += 2) sum += load_be16(at + i);
+    store_be16(at + 24, static_cast<std::uint16_t>(~((sum & 0xffff) + (sum >> 16))));
+    store_be16(at + 34, 9);
+    store_be16(at + 36, local.port);
+    store_be16(at + 38, static_cast<std::uint16_t>(8 + hello.size()));
+    std::memcpy(at + 42, hello.data(), hello.size());
+    rig.loop->write_frame(PeerId{2}, frame, rig.seen);
+    REQUIRE(rig.run_until([&] { return !rig.seen.datagrams.empty(); }));
+    CHECK(rig.seen.datagrams[0].bytes == hello);
+    CHECK(rig.seen.datagrams[0].path.remote == parse_address("192.0.2.2:9"));
+
+    frame.offload.gso = Offload::Gso::tcp4;
+    rig.loop->write_frame(PeerId{2}, frame, rig.seen);
+    CHECK(rig.loop->report().interfaces[0].super_frames_refused == 1);
+
+    lab.remove("mio0");
+    REQUIRE(rig.run_until([&] { return !rig.seen.interfaces_gone.empty(); }));
+    CHECK(rig.seen.interfaces_gone == std::vector<PeerId>{PeerId{2}});
+    const Instant deadline = monotonic_now() + milliseconds(2);
+    CHECK(rig.loop->run(deadline, rig.seen) >= deadline);  // No circle over a dead descriptor.
+    rig.loop->write_frame(PeerId{2}, frame, rig.seen);
+  });
+}
+
+TEST_CASE("without slabs frames are thrown away and counted, and the loop rests") {
+  in_namespace([] {
+    Lab lab;
+    Rig rig;
+    std::vector<SlabRef> hoard;
+    while (SlabRef slab = rig.slabs.take()) hoard.push_back(slab);
+    TapOptions options;
+    options.name = "mio0";
+    options.settings.addresses = {{parse_address("192.0.2.1"), 24}};
+    auto tap = Tap::open(lab.netlink, options);
+    REQUIRE(tap.ok());
+    tap.value().set_carrier(true);
+    rig.loop->put_interface(PeerId{0}, tap.take());
+    lab.add_neighbour("mio0", "192.0.2.2");
+    rig.add_socket(0, "192.0.2.1");
+    REQUIRE(rig.run_until([&] {
+      rig.queue(0, parse_address("192.0.2.2:9"), "x");
+      rig.loop->flush(rig.seen);
+      return rig.loop->report().interfaces[0].no_slab > 0;
+    }));
+    CHECK(rig.seen.frames.empty());
+    hoard.clear();
+    REQUIRE(rig.run_until([&] {
+      rig.queue(0, parse_address("192.0.2.2:9"), "x");
+      rig.loop->flush(rig.seen);
+      return !rig.seen.frames.empty();
+    }));
+  });
+}
