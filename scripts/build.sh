@@ -33,7 +33,7 @@ build() {
 progress() {
   awk 'match($1, /^\[[0-9]+\/[0-9]+\]$/) {
          split(substr($1, 2), n, "/")
-         if (n[1] % 25 == 0) { print "   " $1; fflush() }
+         if (n[1] > 0 && n[1] % 25 == 0) { print "   " $1; fflush() }
        }'
 }
 

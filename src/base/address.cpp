@@ -25,6 +25,7 @@ std::string to_string(const Address& address) {
 
 static Address parse_ip(std::string_view text) {
   Address address;
+  if (text.find('\0') != std::string_view::npos) return address;  // inet_pton would stop there.
   const std::string copy(text);
   if (inet_pton(AF_INET, copy.c_str(), address.ip.data()) == 1) {
     address.family = Family::v4;

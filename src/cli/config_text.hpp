@@ -29,9 +29,10 @@ class ConfigProblems {
   std::vector<Problem> found_;
 };
 
-/// Refuses what could hurt the TOML parser before it sees it: its destructors recurse as deep as
-/// keys are nested, so lines are bounded to 4096 bytes and 100 dots, and files to 1 MiB. False:
-/// problems has it.
+/// Refuses what could hurt the TOML parser (toml++ 3.3) before it sees it. Its destructors recurse
+/// as deep as keys are nested, so lines are bounded to 4096 bytes and 100 dots, and files to 1 MiB.
+/// A header without a name, and some characters outside quotes, make it run into what it takes to
+/// be unreachable. No file in order has any of it. False: problems has the first.
 bool config_text_sane(std::string_view text, ConfigProblems& problems);
 
 }  // namespace mwtun

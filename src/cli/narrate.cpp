@@ -17,15 +17,16 @@ std::string link_label(const Config& config, PeerId peer, LinkId link) {
 static Narration narrate_link(const Event& event, const Config& config) {
   const std::string label = link_label(config, event.peer, event.link);
   const bool good = event.state == LinkState::up;
-  std::string text = fmt::format("{}: {} (was {})", label, to_string(event.state),
-                                 to_string(event.state_before));
+  std::string text =
+      fmt::format("{}: {} (was {})", label, to_string(event.state), to_string(event.state_before));
   if (good && event.path.remote.known()) text += ", to " + to_string(event.path.remote);
   if (const std::string word = reason_word(event.reason); !good && !word.empty()) {
     text += ": " + link_reason_text(word);
   }
-  const bool worse = event.state == LinkState::lossy ||
-                     (event.state == LinkState::down && event.reason != LinkReason::administrative &&
-                      event.state_before != LinkState::down);
+  const bool worse =
+      event.state == LinkState::lossy ||
+      (event.state == LinkState::down && event.reason != LinkReason::administrative &&
+       event.state_before != LinkState::down);
   return {worse ? LogLevel::warn : LogLevel::info, LogClass::link, std::move(text)};
 }
 
@@ -49,17 +50,19 @@ std::optional<Narration> narrate(const Event& event, const Config& config) {
                       peer.name, event.value)};
     case Event::Kind::handshake_mismatch:
       if (event.value == 1) {
-        return Narration{LogLevel::error, LogClass::peer,
-                         fmt::format("{}: the server chose another cipher than this file's `cipher`; "
-                                     "use the same, or \"auto\", on both ends",
-                                     peer.name)};
+        return Narration{
+            LogLevel::error, LogClass::peer,
+            fmt::format("{}: the server chose another cipher than this file's `cipher`; "
+                        "use the same, or \"auto\", on both ends",
+                        peer.name)};
       }
       return Narration{
           LogLevel::error, LogClass::peer,
           fmt::format("{}: the server answers, but its answer does not open with our keys: compare "
                       "preshared_key_file on both ends, and public_key with the server's key",
                       peer.name)};
-    case Event::Kind::link_changed: return narrate_link(event, config);
+    case Event::Kind::link_changed:
+      return narrate_link(event, config);
     case Event::Kind::link_moved:
       return Narration{LogLevel::info, LogClass::link,
                        fmt::format("{}: now at {}", link_label(config, event.peer, event.link),

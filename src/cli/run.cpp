@@ -140,15 +140,14 @@ Result<void> Runner::open_keeper(SocketId first_socket) {
 Result<void> Runner::set_up() {
   // First the control path: a second instance must touch nothing of the first.
   Result<ControlServer> control = ControlServer::open(
-      context_, config_.control, [this](std::string_view request, ControlServer::Reply reply) {
-        answer(request, reply);
-      });
+      context_, config_.control,
+      [this](std::string_view request, ControlServer::Reply reply) { answer(request, reply); });
   if (!control) return control.error();
   control_.emplace(control.take());
 
   std::vector<std::string> warnings;
-  Result<std::vector<NumberedSocket>> listeners =
-      open_listeners(config_.listen, UdpSocketOptions{}.receive_buffer_bytes, SocketId{0}, warnings);
+  Result<std::vector<NumberedSocket>> listeners = open_listeners(
+      config_.listen, UdpSocketOptions{}.receive_buffer_bytes, SocketId{0}, warnings);
   if (!listeners) return listeners.error();
   for (const std::string& warning : warnings) log_.warn(LogClass::network, warning);
   const auto first_link_socket = static_cast<std::uint16_t>(listeners.value().size());
@@ -161,7 +160,8 @@ Result<void> Runner::set_up() {
       Worker::create(std::move(node), taps.take(), listeners.take(), WorkerOptions{});
   if (!worker) return worker.error();
   worker_ = worker.take();
-  if (const Result<void> kept = open_keeper(SocketId{first_link_socket}); !kept) return kept.error();
+  if (const Result<void> kept = open_keeper(SocketId{first_link_socket}); !kept)
+    return kept.error();
   return {};
 }
 
@@ -171,11 +171,11 @@ void Runner::say_how_it_runs(const WorkerReport& report) {
     ciphers = fmt::format("{}, {}", to_string(Cipher::aes_256_gcm), ciphers);
   }
   log_.info(LogClass::program,
-            fmt::format("{} of {}: {} loop, batches of {} in and {} out, ciphers {}, {} bytes a frame "
-                        "buffer, at most {} of them, our public key {}",
-                        to_string(role_), config_.file, report.loop.name, receive_batch_max,
-                        send_batch_max, ciphers, report.slab_bytes, report.slabs_max,
-                        to_base64(config_.public_key.bytes)));
+            fmt::format(
+                "{} of {}: {} loop, batches of {} in and {} out, ciphers {}, {} bytes a frame "
+                "buffer, at most {} of them, our public key {}",
+                to_string(role_), config_.file, report.loop.name, receive_batch_max, send_batch_max,
+                ciphers, report.slab_bytes, report.slabs_max, to_base64(config_.public_key.bytes)));
   for (const SocketReport& socket : report.loop.sockets) {
     log_.info(LogClass::network,
               fmt::format("listening on {}, socket buffers {} KiB in, {} KiB out",
@@ -184,11 +184,10 @@ void Runner::say_how_it_runs(const WorkerReport& report) {
   }
   for (std::size_t i = 0; i < config_.peers.size(); ++i) {
     const PeerEntry& peer = config_.peers[i];
-    log_.info(LogClass::interface,
-              fmt::format("{}: {} {}, MTU {}, scheduler {}{}", peer.name,
-                          to_string(peer.interface_kind), peer.interface, peer.mtu,
-                          to_string(peer.scheduler),
-                          peer.has_preshared_key ? "" : ", no preshared key"));
+    log_.info(LogClass::interface, fmt::format("{}: {} {}, MTU {}, scheduler {}{}", peer.name,
+                                               to_string(peer.interface_kind), peer.interface,
+                                               peer.mtu, to_string(peer.scheduler),
+                                               peer.has_preshared_key ? "" : ", no preshared key"));
   }
 }
 
@@ -253,17 +252,19 @@ void Runner::take_notices() {
 void Runner::take_notice(const WorkerNotice& notice) {
   if (const auto* event = std::get_if<NodeEvent>(&notice)) take_event(*event);
   if (const auto* icmp = std::get_if<IcmpNotice>(&notice)) {
-    log_.warn(LogClass::network,
-              fmt::format("an ICMP error came back from {} for datagrams to {}: {}",
-                          icmp->error.reporter.known() ? to_string(icmp->error.reporter) : "a router",
-                          to_string(icmp->error.remote), std::strerror(icmp->error.os_error)));
+    log_.warn(
+        LogClass::network,
+        fmt::format("an ICMP error came back from {} for datagrams to {}: {}",
+                    icmp->error.reporter.known() ? to_string(icmp->error.reporter) : "a router",
+                    to_string(icmp->error.remote), std::strerror(icmp->error.os_error)));
   }
   if (const auto* gone = std::get_if<InterfaceGone>(&notice)) {
-    log_.error(LogClass::interface,
-               fmt::format("{}: somebody deleted {}; nothing of this peer is delivered until SIGHUP "
-                           "or a restart makes it again",
-                           config_.peers[index_of(gone->peer)].name,
-                           config_.peers[index_of(gone->peer)].interface));
+    log_.error(
+        LogClass::interface,
+        fmt::format("{}: somebody deleted {}; nothing of this peer is delivered until SIGHUP "
+                    "or a restart makes it again",
+                    config_.peers[index_of(gone->peer)].name,
+                    config_.peers[index_of(gone->peer)].interface));
   }
   if (const auto* gone = std::get_if<SocketGone>(&notice); gone != nullptr && keeper_) {
     keeper_->socket_gone(gone->socket, monotonic_now());

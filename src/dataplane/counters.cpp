@@ -28,6 +28,7 @@ const char* to_string(Drop reason) {
     case Drop::chunk_duplicate: return "chunk_duplicate";
     case Drop::chunk_too_old: return "chunk_too_old";
     case Drop::lane_overrun: return "lane_overrun";
+    case Drop::hole_given_up: return "hole_given_up";
     case Drop::reassembly_broken: return "reassembly_broken";
     case Drop::reassembly_full: return "reassembly_full";
     case Drop::out_of_slabs: return "out_of_slabs";

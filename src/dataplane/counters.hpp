@@ -32,6 +32,7 @@ enum class Drop : std::uint8_t {
   chunk_duplicate,
   chunk_too_old,
   lane_overrun,
+  hole_given_up,
   reassembly_broken,
   reassembly_full,
   out_of_slabs,

@@ -12,7 +12,9 @@ namespace mwtun {
 static constexpr std::size_t ring_slots_min = 16;
 
 InLanes::InLanes(const Limits& limits, SlabPool& slabs, DropCounters& drops)
-    : limits_(limits), slabs_(slabs), drops_(drops) {}
+    : limits_(limits), held_max_(std::min<std::size_t>(limits.held_chunks,
+                                                        limits.held_bytes / slabs.slab_bytes())),
+      slabs_(slabs), drops_(drops) {}
 
 void InLanes::insert(LaneId id, std::uint32_t sequence_low, InChunk chunk) {
   Lane& lane = lanes_[id];
@@ -23,6 +25,11 @@ void InLanes::insert(LaneId id, std::uint32_t sequence_low, InChunk chunk) {
       return;
     }
     sequence = lane.next;
+  }
+  if (chunk.first && chunk.last && sequence == lane.next && sequence == lane.beyond) {
+    lane.next = ++lane.beyond;  // Whole, in order, nothing waiting: the usual case needs no ring.
+    deliver_whole(chunk);
+    return;
   }
   if (!make_room(id, lane, sequence)) {
     drops_.add(Drop::lane_overrun);
@@ -42,12 +49,15 @@ void InLanes::insert(LaneId id, std::uint32_t sequence_low, InChunk chunk) {
   if (!wire::lane_ordered(id)) deliver_around(lane, sequence);
   advance(id, lane);
   update_blocked(id, lane);
-  if (held_ > limits_.held_chunks) relieve();
-  // Rings are kept for the next hole, but not when they are what keeps other lanes from having one.
-  if (lane.next == lane.beyond && slots_ > std::size_t{limits_.held_chunks} * 2) {
-    slots_ -= lane.ring.size();
-    lane.ring = {};
-  }
+  if (held_ > held_max_) relieve();
+  shrink(lane);
+}
+
+/// Rings are kept for the next hole, but not when they are what keeps other lanes from having one.
+void InLanes::shrink(Lane& lane) {
+  if (lane.next != lane.beyond || slots_ <= std::size_t{limits_.held_chunks} * 2) return;
+  slots_ -= lane.ring.size();
+  lane.ring = {};
 }
 
 /// Makes the ring reach `sequence`: by growing it, or by moving the lane forward over its holes.
@@ -69,27 +79,38 @@ bool InLanes::make_room(LaneId id, Lane& lane, std::uint64_t sequence) {
   if (lane.ring.empty()) return false;
   if (span > lane.ring.size()) {
     drops_.add(Drop::lane_overrun);
-    advance_to(id, lane, sequence - lane.ring.size() + 1);
+    advance_to(id, lane, sequence - lane.ring.size() + 1, Passing::giving_up);
   }
   return true;
 }
 
-/// Passes everything below `sequence`: whole frames are delivered, pieces dropped.
-void InLanes::advance_to(LaneId id, Lane& lane, std::uint64_t sequence) {
+/// Passes everything below `sequence`: whole frames are delivered, pieces dropped. What is missing was
+/// given up by the sender, who counted it, or is given up by us.
+void InLanes::advance_to(LaneId id, Lane& lane, std::uint64_t sequence, Passing passing) {
+  std::uint64_t missing = 0;
   while (lane.next < sequence) {
     if (lane.held == 0) {
       // Only holes and delivered ones: forget them at once, at most a ring of them.
       const std::uint64_t end = std::min(sequence, lane.next + lane.ring.size());
-      for (std::uint64_t at = lane.next; at < end; ++at) slot(lane, at).state = Slot::State::empty;
+      for (std::uint64_t at = lane.next; at < end; ++at) {
+        missing += slot(lane, at).state == Slot::State::empty ? 1u : 0u;
+        slot(lane, at).state = Slot::State::empty;
+      }
+      missing += sequence - end;
       lane.next = sequence;
       break;
     }
     const std::uint64_t before = lane.next;
     advance(id, lane);
     if (lane.next != before) continue;
-    if (slot(lane, lane.next).state == Slot::State::held) drop_slot(lane, lane.next);
+    if (slot(lane, lane.next).state == Slot::State::held) {
+      drop_slot(lane, lane.next);
+    } else {
+      ++missing;
+    }
     ++lane.next;
   }
+  if (passing == Passing::giving_up) drops_.add(Drop::hole_given_up, missing);
   lane.beyond = std::max(lane.beyond, lane.next);
 }
 
@@ -108,11 +129,13 @@ void InLanes::advance(LaneId, Lane& lane) {
       drop_slot(lane, lane.next++);
       continue;
     }
-    std::uint64_t at = lane.next;
-    while (at < end && slot(lane, at).state == Slot::State::held && !slot(lane, at).chunk.last) {
-      ++at;
-      if (at < end && slot(lane, at).state == Slot::State::held && slot(lane, at).chunk.first) break;
+    // Begins where the last look ended: each piece is looked at once, however many a frame has.
+    std::uint64_t at = std::max(lane.next, lane.scanned);
+    for (; at < end && slot(lane, at).state == Slot::State::held; ++at) {
+      const InChunk& piece = slot(lane, at).chunk;
+      if (piece.last || (piece.first && at > lane.next)) break;
     }
+    lane.scanned = at;
     if (at >= end || slot(lane, at).state != Slot::State::held) return;  // Incomplete.
     if (at > lane.next && slot(lane, at).chunk.first) {  // A frame without an end.
       while (lane.next < at) drop_slot(lane, lane.next++);
@@ -126,36 +149,47 @@ void InLanes::advance(LaneId, Lane& lane) {
 /// Unordered lanes: delivers the frame that the chunk at `sequence` completes, if it does.
 void InLanes::deliver_around(Lane& lane, std::uint64_t sequence) {
   std::uint64_t from = sequence;
-  while (!slot(lane, from).chunk.first) {
-    if (from == lane.next || slot(lane, from - 1).state != Slot::State::held ||
-        slot(lane, from - 1).chunk.last) {
-      return;
-    }
-    --from;
-  }
   std::uint64_t to = sequence;
-  while (!slot(lane, to).chunk.last) {
-    if (to + 1 >= lane.beyond || slot(lane, to + 1).state != Slot::State::held ||
-        slot(lane, to + 1).chunk.first) {
-      return;
+  bool begun = slot(lane, from).chunk.first;
+  bool ended = slot(lane, to).chunk.last;
+  // Both ways in step: what a piece costs is the shorter side, so pieces without end cost little.
+  while (!begun || !ended) {
+    if (!begun) {
+      if (from == lane.next || slot(lane, from - 1).state != Slot::State::held ||
+          slot(lane, from - 1).chunk.last) {
+        return;
+      }
+      begun = slot(lane, --from).chunk.first;
     }
-    ++to;
+    if (!ended) {
+      if (to + 1 >= lane.beyond || slot(lane, to + 1).state != Slot::State::held ||
+          slot(lane, to + 1).chunk.first) {
+        return;
+      }
+      ended = slot(lane, ++to).chunk.last;
+    }
   }
   deliver_run(lane, from, to);
   for (std::uint64_t at = from; at <= to; ++at) empty_slot(lane, at, Slot::State::done);
 }
 
+void InLanes::deliver_whole(InChunk& chunk) {
+  Frame frame;
+  frame.slab = std::move(chunk.slab);
+  frame.offset = chunk.offset;
+  frame.size = chunk.size;
+  frame.offload = chunk.offload;
+  ready_.push_back(std::move(frame));
+}
+
 bool InLanes::deliver_run(Lane& lane, std::uint64_t from, std::uint64_t to) {
   InChunk& first = slot(lane, from).chunk;
-  Frame frame;
-  frame.offload = first.offload;
   if (from == to) {
-    frame.slab = std::move(first.slab);
-    frame.offset = first.offset;
-    frame.size = first.size;
-    ready_.push_back(std::move(frame));
+    deliver_whole(first);
     return true;
   }
+  Frame frame;
+  frame.offload = first.offload;
   std::size_t size = 0;
   for (std::uint64_t at = from; at <= to; ++at) size += slot(lane, at).chunk.size;
   if (size > slabs_.slab_bytes()) {
@@ -218,9 +252,10 @@ void InLanes::floor(LaneId id, std::uint32_t sequence_low) {
   Lane& lane = lanes_[id];
   const std::uint64_t sequence = wire::expand(lane.beyond, sequence_low, 24);
   if (sequence <= lane.next) return;
-  advance_to(id, lane, sequence);
+  advance_to(id, lane, sequence, Passing::by_floor);
   advance(id, lane);
   update_blocked(id, lane);
+  shrink(lane);
 }
 
 /// Moves the lane over the hole it waits for, up to the next chunk that is there.
@@ -229,9 +264,10 @@ void InLanes::release_hole(LaneId id) {
   std::uint64_t at = lane.next;
   while (at < lane.beyond && slot(lane, at).state != Slot::State::empty) ++at;
   while (at < lane.beyond && slot(lane, at).state != Slot::State::held) ++at;
-  advance_to(id, lane, at);
+  advance_to(id, lane, at, Passing::giving_up);
   advance(id, lane);
   update_blocked(id, lane);
+  shrink(lane);
 }
 
 void InLanes::expire(Instant now, Duration backstop) {
@@ -274,7 +310,7 @@ bool InLanes::prove(std::uint64_t clear_units) {
 
 /// Too much is held: the lane that has waited longest gives up its hole.
 void InLanes::relieve() {
-  while (held_ > limits_.held_chunks && !blocked_.empty()) {
+  while (held_ > held_max_ && !blocked_.empty()) {
     const auto longest = std::min_element(blocked_.begin(), blocked_.end(), [&](LaneId a, LaneId b) {
       return lanes_[a].blocked_since < lanes_[b].blocked_since;
     });

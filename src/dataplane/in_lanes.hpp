@@ -62,6 +62,7 @@ class InLanes {
   struct Lane {
     std::uint64_t next = 0;     // Lowest sequence not passed.
     std::uint64_t beyond = 0;   // One above the highest seen.
+    std::uint64_t scanned = 0;  // The frame at `next` is known to be here up to this one.
     std::vector<Slot> ring;     // Power of two, or empty.
     std::uint32_t held = 0;
     bool blocked = false;
@@ -75,17 +76,21 @@ class InLanes {
     return lane.ring[sequence & (lane.ring.size() - 1)];
   }
   bool make_room(LaneId id, Lane& lane, std::uint64_t sequence);
-  void advance_to(LaneId id, Lane& lane, std::uint64_t sequence);
+  enum class Passing : std::uint8_t { by_floor, giving_up };
+  void advance_to(LaneId id, Lane& lane, std::uint64_t sequence, Passing passing);
   void advance(LaneId id, Lane& lane);
+  void deliver_whole(InChunk& chunk);
   bool deliver_run(Lane& lane, std::uint64_t from, std::uint64_t to);
   void deliver_around(Lane& lane, std::uint64_t sequence);
   void drop_slot(Lane& lane, std::uint64_t sequence);
   void empty_slot(Lane& lane, std::uint64_t sequence, Slot::State state);
   void update_blocked(LaneId id, Lane& lane);
+  void shrink(Lane& lane);
   void release_hole(LaneId id);
   void relieve();
 
   const Limits limits_;
+  const std::size_t held_max_;
   SlabPool& slabs_;
   DropCounters& drops_;
   LaneTable<Lane> lanes_;

@@ -33,7 +33,8 @@ Duration Link::suspect_after() const {
 }
 
 Duration Link::down_after() const {
-  return std::max<Duration>(milliseconds(300), 2 * suspect_after());
+  // So that two probes, sent once it is suspect, could have been answered.
+  return std::max<Duration>(milliseconds(300), 3 * suspect_after());
 }
 
 }  // namespace mwtun

@@ -25,11 +25,16 @@ void MtuSearch::restart(std::uint32_t interface_mtu, std::uint32_t header_bytes,
 
 std::optional<std::uint32_t> MtuSearch::probe_due(Instant now) {
   if (now < next_probe_) return std::nullopt;
-  if (candidate_ >= candidate_count_) candidate_ = 0, tries_ = 0, refused_ = UINT32_MAX;
-  while (candidate_ < candidate_count_ && candidates_[candidate_] >= refused_) ++candidate_;
+  if (!searching_) {
+    searching_ = true;
+    candidate_ = 0, tries_ = 0, refused_ = UINT32_MAX;
+  }
+  while (candidate_ < candidate_count_ && candidates_[candidate_] >= refused_) {
+    ++candidate_, tries_ = 0;
+  }
   if (candidate_ >= candidate_count_ || candidates_[candidate_] <= size_) {
     next_probe_ = now + search_again;
-    candidate_ = candidate_count_;
+    searching_ = false;
     return std::nullopt;
   }
   // Silence counts as a lost probe: the next try is due anyway.
@@ -44,12 +49,13 @@ bool MtuSearch::probe_acknowledged(std::uint32_t size, Instant now) {
   size_ = size;
   full_lost_ = 0;
   next_probe_ = now + search_again;
-  candidate_ = candidate_count_;
+  searching_ = false;
   return true;
 }
 
 void MtuSearch::probe_lost(std::uint32_t, Instant now) {
-  if (next_probe_ != never && candidate_ < candidate_count_) next_probe_ = std::min(next_probe_, now);
+  if (!searching_) return;
+  next_probe_ = std::min(next_probe_, now + milliseconds(1));
 }
 
 bool MtuSearch::acknowledged(std::uint32_t bytes) {
@@ -79,6 +85,7 @@ void MtuSearch::fall_back(Instant now, Duration retry) {
   small_arrived_ = false;
   candidate_ = 0;
   tries_ = 0;
+  searching_ = retry == Duration{0};  // Then what the kernel refused stays refused.
   next_probe_ = candidate_count_ > 0 ? now + retry : never;
 }
 

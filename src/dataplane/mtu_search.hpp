@@ -30,11 +30,11 @@ class MtuSearch {
  private:
   static constexpr std::size_t candidates_max = 6;
   void fall_back(Instant now, Duration retry);
-  void next_candidate(Instant now);
 
   std::array<std::uint32_t, candidates_max> candidates_{};
   std::size_t candidate_count_ = 0;
   std::size_t candidate_ = 0;
+  bool searching_ = false;        // Going down the list; else waiting to begin again.
   std::uint32_t base_ = 1232;
   std::uint32_t size_ = 1232;
   std::uint32_t refused_ = UINT32_MAX;  // The kernel said no to this.

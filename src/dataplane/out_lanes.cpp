@@ -85,6 +85,9 @@ ChunkIndex OutLanes::add(LaneId lane_id, const Frame& frame, std::uint32_t offse
   chunk.lane = lane_id;
   if (chunk.first) chunk.offload = frame.offload;
   chunk.sequence = lane.next++;
+  if (chunk.first) lane.frame_sequence = chunk.sequence;
+  lane.frame_open = !chunk.last;
+  chunk.frame_sequence = lane.frame_sequence;
   chunk.first_sent = now;
   chunk.lane_before = lane.back;
   (lane.back == no_chunk ? lane.front : chunks_[lane.back].lane_after) = index;
@@ -136,30 +139,20 @@ bool OutLanes::give_up_frame(ChunkIndex index) {
     lane.given_up = std::max(lane.given_up, chunks_[at].sequence + 1);
     resolve(at);
   };
-  // The pieces of a frame have consecutive sequences between `first` and `last`.
-  ChunkIndex before = chunks_[index].lane_before;
-  std::uint64_t sequence = chunks_[index].sequence;
-  bool begun = chunks_[index].first;
-  while (!begun && before != no_chunk && chunks_[before].sequence == sequence - 1) {
-    const ChunkIndex next = chunks_[before].lane_before;
-    begun = chunks_[before].first;
-    --sequence;
-    give_up(before);
-    before = next;
-  }
-  ChunkIndex after = chunks_[index].lane_after;
-  sequence = chunks_[index].sequence;
-  bool ended = chunks_[index].last;
   const LaneId lane = chunks_[index].lane;
-  while (!ended && after != no_chunk && !chunks_[after].first) {
-    const ChunkIndex next = chunks_[after].lane_after;
-    ended = chunks_[after].last;
-    sequence = chunks_[after].sequence;
-    give_up(after);
-    after = next;
+  const std::uint64_t frame = chunks_[index].frame_sequence;
+  const auto of_frame = [&](ChunkIndex at) {
+    return at != no_chunk && chunks_[at].frame_sequence == frame;
+  };
+  // Pieces that arrived are not in the list any more; those of one frame stand side by side in it.
+  ChunkIndex at = index;
+  while (of_frame(chunks_[at].lane_before)) at = chunks_[at].lane_before;
+  while (of_frame(at)) {
+    const ChunkIndex after = chunks_[at].lane_after;
+    give_up(at);
+    at = after;
   }
-  give_up(index);
-  return !ended && sequence + 1 == lanes_[lane].next;
+  return lanes_[lane].frame_open && lanes_[lane].frame_sequence == frame;
 }
 
 std::optional<OutLanes::Floor> OutLanes::next_floor() {

@@ -33,6 +33,7 @@ struct OutChunk {
   std::uint16_t holders = 0; // Those, the log entries of lost ones, and the repair queue.
   Offload offload;
   std::uint64_t sequence = 0;
+  std::uint64_t frame_sequence = 0;  // Of the first piece of its frame.
   Instant first_sent{};
   ChunkIndex lane_before = no_chunk, lane_after = no_chunk;  // Unresolved ones, in sequence.
   ChunkIndex older = no_chunk, newer = no_chunk;             // Unresolved ones, in order of birth.
@@ -61,8 +62,8 @@ class OutLanes {
   /// Frees the chunk when it is resolved and nothing holds it any more.
   void release(ChunkIndex index);
   void acknowledge(ChunkIndex index);
-  /// The frame of this chunk will not arrive. True when the pieces found do not include its last: the
-  /// rest is still being cut and must be dropped too.
+  /// The frame of this chunk will not arrive: none of its pieces goes again. True when the rest of it
+  /// is still being cut and must be dropped too.
   bool give_up_frame(ChunkIndex index);
   /// Longest unacknowledged; no_chunk when there is none.
   ChunkIndex oldest() const { return oldest_; }
@@ -92,6 +93,8 @@ class OutLanes {
   enum class Use : std::uint8_t { free, taken, retiring };
   struct Lane {
     std::uint64_t next = 0;
+    std::uint64_t frame_sequence = 0;  // Of the first piece of the newest frame.
+    bool frame_open = false;           // Of which there is more to come.
     std::uint64_t given_up = 0;    // One above the last given up: the receiver may wait for it.
     std::uint64_t floor_told = 0;
     std::uint64_t floor_known = 0;  // Acknowledged.

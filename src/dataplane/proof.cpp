@@ -6,15 +6,21 @@ namespace mwtun {
 
 static constexpr Duration tolerance_max = milliseconds(250);
 static constexpr Duration tolerance_kept = seconds(10);
+static constexpr Duration head_patience = seconds(2);  // More than any link's delay.
 
 void ProofTracker::arrived(LinkId id, std::uint8_t epoch, std::uint64_t number, std::uint64_t stamp,
                            Instant now) {
   PerLink& link = links_[index_of(id)];
-  const bool new_epoch = !link.used || static_cast<std::uint8_t>((epoch - link.epoch) & 3) == 1;
-  if (new_epoch) {
+  const Mark& newest = link.marks[(link.next_mark + link.marks.size() - 1) % link.marks.size()];
+  // The next epoch, or, after a long silence, any other: then the stamp tells it from a straggler.
+  const bool next_epoch = static_cast<std::uint8_t>((epoch - link.epoch) & 3) == 1;
+  if (!link.used || next_epoch || (epoch != link.epoch && stamp > newest.stamp)) {
     link.used = true;
     link.epoch = epoch;
     link.largest = number;
+    link.waits = false;
+    // The old numbers say nothing of who overtook whom from now on.
+    for (Mark& mark : link.marks) mark.number = 0;
   } else if (epoch != link.epoch) {
     return;  // A straggler under the old key.
   } else if (number < link.largest) {
@@ -28,7 +34,7 @@ void ProofTracker::arrived(LinkId id, std::uint8_t epoch, std::uint64_t number, 
     return;
   }
   link.largest = std::max(link.largest, number);
-  const Mark& newest = link.marks[(link.next_mark + link.marks.size() - 1) % link.marks.size()];
+  link.newest_at = now;
   // Marks are spread so that the ring reaches back over the whole tolerance.
   if (link.tolerance > Duration{0} && now - newest.at < link.tolerance / 16) return;
   link.marks[link.next_mark++ % link.marks.size()] = {number, stamp, now};
@@ -46,22 +52,38 @@ void ProofTracker::settle(PerLink& link, Instant now) {
       link.clear = std::max(link.clear, mark.stamp);
     }
   }
+  // Everything there is has been overtaken by nothing: clear up to the head's own time.
+  const bool still = link.newest_at + link.tolerance <= now;
+  while (link.waits && still && link.waiting.number <= link.largest) {
+    link.clear = std::max(link.clear, link.waiting.stamp);
+    link.waits = link.newest_head.stamp > link.waiting.stamp;
+    link.waiting = link.newest_head;
+    link.waiting_since = now;
+  }
 }
 
 void ProofTracker::head(LinkId id, std::uint8_t epoch, std::uint64_t number, std::uint64_t stamp,
                         Instant now) {
   PerLink& link = links_[index_of(id)];
-  if (!link.used || epoch != link.epoch || number > link.largest) return;
-  // Everything there is has been overtaken by nothing: clear up to the head's own time.
-  const Mark& newest = link.marks[(link.next_mark + link.marks.size() - 1) % link.marks.size()];
-  if (newest.at + link.tolerance <= now) link.clear = std::max(link.clear, stamp);
+  if (!link.used || epoch != link.epoch) return;
+  const Head head{number, stamp};
+  if (!link.waits || stamp > link.newest_head.stamp) link.newest_head = head;
+  if (!link.waits) link.waiting_since = now;
+  // It may come by another link, long before what it tells of.
+  if (!link.waits || (number == link.waiting.number && stamp > link.waiting.stamp)) {
+    link.waiting = head;
+  }
+  link.waits = true;
+  settle(link, now);
 }
 
 std::uint64_t ProofTracker::clear(Instant now) {
   std::uint64_t least = UINT64_MAX;
   for (PerLink& link : links_) {
     if (!link.used) continue;
-    if (link.tolerance > Duration{0}) settle(link, now);
+    if (link.waits || link.tolerance > Duration{0}) settle(link, now);
+    const bool missing = link.waits && link.waiting.number > link.largest;
+    if (missing && now - link.waiting_since > head_patience) continue;
     least = std::min(least, link.clear);
   }
   return least == UINT64_MAX ? 0 : least;

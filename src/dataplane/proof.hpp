@@ -17,7 +17,8 @@ class ProofTracker {
   void arrived(LinkId link, std::uint8_t epoch, std::uint64_t number, std::uint64_t stamp, Instant now);
   /// The sender says: up to `stamp` nothing above `number` was sent on this link.
   void head(LinkId link, std::uint8_t epoch, std::uint64_t number, std::uint64_t stamp, Instant now);
-  /// All links that have carried anything have delivered everything stamped below this.
+  /// All links that have carried anything have delivered everything stamped below this. A link that
+  /// has for long not delivered what a head told of does not count.
   std::uint64_t clear(Instant now);
   /// The link carries nothing any more.
   void forget(LinkId link) { links_[index_of(link)] = {}; }
@@ -30,6 +31,10 @@ class ProofTracker {
     std::uint64_t stamp = 0;
     Instant at{};
   };
+  struct Head {
+    std::uint64_t number = 0;
+    std::uint64_t stamp = 0;
+  };
   struct PerLink {
     bool used = false;
     std::uint8_t epoch = 0;
@@ -39,6 +44,11 @@ class ProofTracker {
     Instant tolerance_learnt{};
     std::array<Mark, 32> marks{};  // Newest arrivals in order, a ring.
     std::size_t next_mark = 0;
+    Instant newest_at{};
+    // What heads said and what has not come true so far: the first of those, and the newest of all.
+    bool waits = false;
+    Head waiting, newest_head;
+    Instant waiting_since{};
   };
   static void settle(PerLink& link, Instant now);
   std::array<PerLink, links_max> links_{};

@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
 #include "base/time.hpp"
@@ -90,24 +91,28 @@ class LossMeter {
 class DelayMeter {
  public:
   void sample(std::int64_t delay_units, Instant now) {
-    if (now - window_began_ >= seconds(10)) {
+    if (now - window_began_ >= seconds(5)) {
+      // The minimum is kept for four windows, as a queue can stand for long; the peak for two.
+      for (std::size_t i = min_.size() - 1; i > 0; --i) min_[i] = min_[i - 1];
+      min_[0] = INT64_MAX;
+      peak_before_ = peak_now_;
+      peak_now_ = INT64_MIN;
       window_began_ = now;
-      min_before_ = min_now_;
-      min_now_ = INT64_MAX;
     }
-    min_now_ = std::min(min_now_, delay_units);
-    // The peak falls back by 1/64 a sample, so that a burst counts for some time.
-    peak_ = known_ ? std::max(delay_units, peak_ - (peak_ - delay_units) / 64) : delay_units;
+    min_[0] = std::min(min_[0], delay_units);
+    peak_now_ = std::max(peak_now_, delay_units);
     known_ = true;
     sampled_ = now;
   }
-  bool recent(Instant now) const { return known_ && now - sampled_ < seconds(3); }
-  std::int64_t min() const { return std::min(min_now_, min_before_); }
-  std::int64_t peak() const { return peak_; }
+  /// A metered link is heard every 25 s when idle.
+  bool recent(Instant now) const { return known_ && now - sampled_ < seconds(30); }
+  std::int64_t min() const { return *std::min_element(min_.begin(), min_.end()); }
+  std::int64_t peak() const { return std::max(peak_now_, peak_before_); }
 
  private:
   bool known_ = false;
-  std::int64_t min_now_ = INT64_MAX, min_before_ = INT64_MAX, peak_ = 0;
+  std::array<std::int64_t, 4> min_ = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
+  std::int64_t peak_now_ = INT64_MIN, peak_before_ = INT64_MIN;
   Instant window_began_{}, sampled_{};
 };
 

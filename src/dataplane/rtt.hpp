@@ -12,6 +12,7 @@ class RttEstimator {
   /// `ack_delay` is what the peer says it waited; it counts only as far as the sample stays above
   /// the minimum.
   void sample(Duration measured, Duration ack_delay, Instant now) {
+    if (measured < Duration{0} || measured > sample_max) return;
     if (now - window_began_ >= seconds(10)) {
       window_began_ = now;
       min_before_ = min_now_;
@@ -41,6 +42,8 @@ class RttEstimator {
   void reset() { *this = RttEstimator{}; }
 
  private:
+  /// Longer is no path's round trip but a host that slept.
+  static constexpr Duration sample_max = seconds(10);
   bool known_ = false;
   Duration smoothed_{}, variance_{}, latest_{};
   Duration min_now_ = Duration::max(), min_before_ = Duration::max();

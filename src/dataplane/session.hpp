@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/ids.hpp"
+#include "base/planted.hpp"
 #include "base/time.hpp"
 #include "crypto/aead.hpp"
 #include "dataplane/wire.hpp"
@@ -16,6 +17,11 @@ inline constexpr std::uint64_t rekey_after_datagrams = std::uint64_t{1} << 27;
 inline constexpr std::uint64_t aes_datagrams_max = std::uint64_t{1} << 28;
 inline constexpr std::uint64_t failed_opens_max = std::uint64_t{1} << 36;
 
+/// When a key established then must not be used any more.
+inline Instant key_end(Instant established) {
+  return planted(Fault::stale_key_epoch) ? never : established + key_hard_stop;
+}
+
 /// The two keys of one epoch and how much they have been used.
 struct EpochKeys {
   std::uint8_t epoch = 0;
@@ -27,11 +33,11 @@ struct EpochKeys {
   std::uint64_t failed = 0;
 
   bool may_seal(Instant now) const {
-    return now - established < key_hard_stop &&
+    return now < key_end(established) &&
            (send.cipher() != Cipher::aes_256_gcm || sealed < aes_datagrams_max);
   }
   bool may_open(Instant now) const {
-    return now - established < key_hard_stop && failed < failed_opens_max;
+    return now < key_end(established) && failed < failed_opens_max;
   }
 };
 
@@ -67,7 +73,7 @@ class Session {
   bool expire(Instant now) {
     bool any = false;
     for (std::optional<EpochKeys>& slot : slots_) {
-      if (slot && now - slot->established >= key_hard_stop) slot.reset();
+      if (slot && now >= key_end(slot->established)) slot.reset();
       any |= slot.has_value();
     }
     return slots_[epoch_].has_value() && any;
@@ -76,7 +82,7 @@ class Session {
   Instant next_expiry() const {
     Instant first = never;
     for (const std::optional<EpochKeys>& slot : slots_) {
-      if (slot) first = std::min(first, slot->established + key_hard_stop);
+      if (slot) first = std::min(first, key_end(slot->established));
     }
     return first;
   }

@@ -165,8 +165,8 @@ class Tunnel {
   void read_content(Link& l, const Path& path, const SlabRef& slab, Bytes content,
                     std::uint8_t epoch, std::uint64_t number, Instant received, Instant now);
   bool read_control(Link& l, const Path& path, const wire::ParsedChunk& chunk, std::uint64_t stamp,
-                    Instant now);
-  void read_join(Link& l, Bytes body, Instant now);
+                    Instant received, Instant now);
+  bool read_join(Link& l, Bytes body, Instant now);
   void read_response(Link& l, const Path& path, Bytes body, Instant now);
   void queue_answer(Link& l, const Path& path, Bytes body);
   bool read_heads(Bytes body, std::uint64_t stamp, Instant now);
@@ -200,6 +200,7 @@ class Tunnel {
   void datagram_size_changed(Link& l);
   Instant link_deadline(const Link& l) const;
   void after_input(Instant now);
+  void notice_lateness(Instant now);
 
   const PeerId id_;
   const PeerConfig& config_;
@@ -230,6 +231,7 @@ class Tunnel {
   Instant session_began_{};
   mutable Instant deadline_ = never;  // What poll_timeout() last said.
   Instant now_{};                     // Of the last input.
+  Instant rtt_valid_from_{};          // Datagrams sent before are no measure of the round trip.
   LinkSet closing_;
   std::uint16_t mtu_;
 };

@@ -26,7 +26,7 @@ bool Tunnel::handle_ack(Link& came_on, Bytes body, Instant received, Instant now
   const std::uint64_t largest = ack.ranges[0].last;
   const bool newly = sent.contains(largest) &&
                      sent[largest].fate == SentDatagram::Fate::in_flight;
-  if (newly && sent[largest].eliciting && &came_on == &l) {
+  if (newly && sent[largest].eliciting && &came_on == &l && sent[largest].sent >= rtt_valid_from_) {
     l.rtt.sample(received - sent[largest].sent, wire::stamp_duration(ack.delay_units), now);
     views_stale_ = true;
   }
@@ -223,9 +223,9 @@ void Tunnel::trim_logs(Link& l, LinkSpace& space, Instant now) {
   space.sent.trim(now - kept, [this](SentDatagram& sent) { forget_contents(sent); });
 }
 
-/// How long a lane waits for a hole: until whatever the sender may still do must have come. That is its
-/// repair budget (see repair_worth_it) and the spread of the links' delays, both as they are now, with
-/// the queues that stand in the lines.
+/// How long a lane waits for a hole: until whatever the sender may still do must have come. The hole's
+/// chunk may have gone by the slowest link (the spread of the delays), be missed there after a round trip
+/// of that link, and come again by the best. All as it is now, with the queues that stand in the lines.
 Duration Tunnel::backstop(Instant now) const {
   Duration best = Duration::max(), worst{};
   std::int64_t earliest = INT64_MAX, latest = INT64_MIN;
@@ -240,7 +240,7 @@ Duration Tunnel::backstop(Instant now) const {
   });
   if (best == Duration::max()) return milliseconds(250);
   const Duration spread = wire::stamp_duration(latest - earliest);
-  return std::max<Duration>(best * 2, milliseconds(80)) + spread + milliseconds(50);
+  return spread + worst + std::max<Duration>(best, milliseconds(50)) + milliseconds(50);
 }
 
 }  // namespace mwtun

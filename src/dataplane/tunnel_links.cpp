@@ -13,9 +13,10 @@ static constexpr Duration probe_interval_suspect = milliseconds(100);
 static constexpr Duration probe_interval_down = milliseconds(200);
 static constexpr Duration probe_interval_down_late = seconds(1);
 static constexpr Duration probe_interval_down_metered = seconds(10);
-static constexpr Duration probe_interval_lossy = milliseconds(50);
+static constexpr Duration probe_interval_lossy = milliseconds(100);
 static constexpr Duration probe_interval_idle = seconds(1);
 static constexpr Duration probe_interval_idle_metered = seconds(25);
+static constexpr Duration probe_grid = milliseconds(100);
 static constexpr Duration eager = seconds(10);  // How long the short intervals last.
 static constexpr Duration candidate_lifetime = seconds(5);
 static constexpr Duration candidate_interval = seconds(1);
@@ -156,10 +157,19 @@ void Tunnel::handle_send_error(const DatagramTag& tag, SendError error, Instant 
     forget_contents(space->sent[tag.number]);
     space->sent.take_back_last();
   }
+  // Whatever it was, the next try a moment later.
+  l->blocked_until = now + blocked_for;
+  bool no_way_out = error == SendError::unreachable || error == SendError::forbidden;
   switch (error) {
-    case SendError::would_block: l->blocked_until = now + blocked_for; break;
+    case SendError::would_block:
+    case SendError::unreachable:
+    case SendError::forbidden: break;
     case SendError::too_big:
-      if (l->mtu.too_big(bytes, now)) datagram_size_changed(*l);
+      if (l->mtu.too_big(bytes, now)) {
+        datagram_size_changed(*l);
+      } else if (bytes <= l->mtu.size()) {
+        no_way_out = true;  // Not even what every IP link must carry.
+      }
       break;
     case SendError::refused:
       // The peer's port is closed, or somebody says so: it raises suspicion, no more.
@@ -169,14 +179,13 @@ void Tunnel::handle_send_error(const DatagramTag& tag, SendError error, Instant 
         requeue_unacknowledged(*l);
       }
       break;
-    case SendError::unreachable:
-    case SendError::forbidden:
-      if (l->state != LinkState::down) {
-        link_silent(*l, now);
-        l->next_probe = now + probe_interval_down;
-      }
-      set_state(*l, LinkState::down, LinkReason::send_error, now);
-      break;
+  }
+  if (no_way_out) {
+    if (l->state != LinkState::down) {
+      link_silent(*l, now);
+      l->next_probe = now + probe_interval_down;
+    }
+    set_state(*l, LinkState::down, LinkReason::send_error, now);
   }
   after_input(now);
 }
@@ -199,16 +208,22 @@ void Tunnel::close(Instant now) {
 
 // ---- Timers -----------------------------------------------------------------------------------
 
-void Tunnel::handle_timeout(Instant now) {
-  // If our own loop was late, the peer's silence until now says nothing.
+/// If our own loop was late (or the host slept), the peer's silence until now says nothing, and how long its
+/// acknowledgements took says as little.
+void Tunnel::notice_lateness(Instant now) {
   const Duration late = deadline_ == never ? Duration{0} : now - deadline_;
-  if (late > late_loop) {
-    each_link([&](Link& l) {
-      if (l.waiting_since != never) l.waiting_since += late;
-    });
-  }
+  deadline_ = never;
+  if (late <= late_loop) return;
+  rtt_valid_from_ = now;
+  each_link([&](Link& l) {
+    if (l.waiting_since != never) l.waiting_since += late;
+  });
+}
+
+void Tunnel::handle_timeout(Instant now) {
+  notice_lateness(now);
   if (!session_) return;
-  if (!session_->expire(now) && !planted(Fault::stale_key_epoch)) {
+  if (!session_->expire(now)) {
     end_session(LinkReason::no_session, now);
     return;
   }
@@ -252,6 +267,12 @@ void Tunnel::link_timers(Link& l, Instant now) {
   }
 }
 
+/// Idle probes of all links fall on the same instants, so that an idle end wakes once for all.
+static Instant on_grid(Instant at) {
+  const Instant down{at.time_since_epoch() / probe_grid * probe_grid};
+  return down;
+}
+
 void Tunnel::silence_timers(Link& l, Instant now) {
   if (!l.carries()) {
     if (now < l.next_probe) return;
@@ -264,6 +285,8 @@ void Tunnel::silence_timers(Link& l, Instant now) {
   }
   if (l.waiting_since != never && now >= l.waiting_since + l.down_after()) {
     link_silent(l, now);
+    l.want_ping = true;
+    l.next_probe = now + probe_interval_down;
     return;
   }
   if (l.waiting_since != never && !l.suspect && now >= l.waiting_since + l.suspect_after()) {
@@ -278,11 +301,11 @@ void Tunnel::silence_timers(Link& l, Instant now) {
   const Duration idle = l.config.metered ? probe_interval_idle_metered : probe_interval_idle;
   Duration interval = l.state == LinkState::lossy ? probe_interval_lossy : idle;
   if (l.suspect) interval = probe_interval_suspect;
-  if (now - l.last_eliciting >= interval) {
+  if (now - l.last_eliciting >= interval - probe_grid) {
     l.want_ping = true;
-    l.next_probe = now + interval;
+    l.next_probe = on_grid(now + interval);
   } else {
-    l.next_probe = l.last_eliciting + interval;
+    l.next_probe = on_grid(l.last_eliciting + interval);
   }
 }
 

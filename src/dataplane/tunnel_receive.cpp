@@ -15,7 +15,8 @@ bool Tunnel::handle_data(const Path& path, const wire::DataHeader& header, Bytes
                          Instant received, Instant now) {
   EpochKeys* keys = session_->keys(header.epoch);
   if (keys == nullptr) return false;
-  if (!keys->may_open(now) && !planted(Fault::stale_key_epoch)) {
+  notice_lateness(now);
+  if (!keys->may_open(now)) {
     drops_.add(Drop::key_expired);
     return true;
   }
@@ -116,7 +117,7 @@ void Tunnel::read_content(Link& l, const Path& path, const SlabRef& slab, Bytes 
         next = wire::Next::malformed;
         break;
       }
-      if (!read_control(l, path, chunk, stamp, now)) {
+      if (!read_control(l, path, chunk, stamp, received, now)) {
         next = wire::Next::malformed;
         break;
       }
@@ -158,16 +159,16 @@ void Tunnel::ask_for_repair(Instant now) {
 }
 
 bool Tunnel::read_control(Link& l, const Path& path, const wire::ParsedChunk& chunk,
-                          std::uint64_t stamp, Instant now) {
+                          std::uint64_t stamp, Instant received, Instant now) {
   switch (chunk.type) {
-    case wire::Chunk::ack: return handle_ack(l, chunk.body, now, now);
+    case wire::Chunk::ack: return handle_ack(l, chunk.body, received, now);
     case wire::Chunk::heads: return read_heads(chunk.body, stamp, now);
     case wire::Chunk::lane_floor: return read_floors(chunk.body);
     case wire::Chunk::ping:
       l.current().ack_now = l.current().ack_own = true;
       if (l.spaces[1].used && l.spaces[1].unacknowledged > 0) l.spaces[1].ack_now = true;
       return chunk.body.empty();
-    case wire::Chunk::join: read_join(l, chunk.body, now); return true;
+    case wire::Chunk::join: return read_join(l, chunk.body, now);
     case wire::Chunk::challenge:
       if (chunk.body.size() != 8) return false;
       queue_answer(l, path, chunk.body);
@@ -190,9 +191,10 @@ bool Tunnel::read_control(Link& l, const Path& path, const wire::ParsedChunk& ch
   return true;  // Unknown ones are skipped.
 }
 
-void Tunnel::read_join(Link& l, Bytes body, Instant now) {
+bool Tunnel::read_join(Link& l, Bytes body, Instant now) {
   const std::optional<wire::Join> join = wire::read_join(body);
-  if (config_.initiator || !join) return;
+  if (!join) return false;
+  if (config_.initiator) return true;
   l.config.name.assign(join->name.begin(), join->name.end());
   // Names go into logs and status tables.
   std::replace_if(l.config.name.begin(), l.config.name.end(),
@@ -207,6 +209,7 @@ void Tunnel::read_join(Link& l, Bytes body, Instant now) {
   if (l.state == LinkState::down && !l.validated) {
     set_state(l, LinkState::probing, LinkReason::joining, now);
   }
+  return true;
 }
 
 void Tunnel::queue_answer(Link& l, const Path& path, Bytes body) {
@@ -253,6 +256,7 @@ bool Tunnel::read_heads(Bytes body, std::uint64_t stamp, Instant now) {
   while (in.size() > 0) {
     const std::uint8_t key = in.u8();
     const std::uint32_t low = in.u32();
+    if ((key & 0xc0) != 0) return false;
     const auto epoch = static_cast<std::uint8_t>(key >> 4 & 3);
     Link* l = link(LinkId{static_cast<std::uint8_t>(key & 0x0f)});
     const LinkSpace* space = l != nullptr ? l->space(epoch) : nullptr;
@@ -279,7 +283,8 @@ bool Tunnel::read_settings(Bytes body) {
   Reader in(body);
   const std::uint8_t kind = in.u8();
   const std::uint8_t fields = in.u8();
-  if (!in.ok() || config_.initiator) return in.ok();
+  in.u16();
+  if (!in.done() || config_.initiator) return in.done();
   if (kind > static_cast<std::uint8_t>(SchedulerKind::redundant) ||
       fields > static_cast<std::uint8_t>(HashFields::l3_l4)) {
     return false;

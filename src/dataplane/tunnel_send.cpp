@@ -13,6 +13,9 @@ static constexpr std::uint32_t heads_datagrams = 32;
 static constexpr Duration heads_interval = milliseconds(10);
 static constexpr Duration heads_quiet = milliseconds(20);
 static constexpr std::int64_t repair_budget_max = 512 * 1024;
+static constexpr Duration repair_age_max = seconds(3);
+static constexpr unsigned repair_attempts_min = 4;  // The first sending and three repairs.
+static constexpr unsigned repair_attempts_max = 8;
 
 std::optional<OutgoingDatagram> Tunnel::poll_datagram(MutableBytes room, Instant now) {
   if (!session_) return std::nullopt;
@@ -365,8 +368,6 @@ bool Tunnel::add_quiet_heads(Instant now) {
 // ---- Frames -----------------------------------------------------------------------------------
 
 bool Tunnel::repair_worth_it(const OutChunk& chunk, Instant now) const {
-  const Duration age = now - chunk.first_sent;
-  if (chunk.free_repair) return age < seconds(3);
   Duration best = Duration::max(), worst{};
   each_link([&](const Link& l) {
     if (!l.carries() || !l.rtt.known()) return;
@@ -374,13 +375,24 @@ bool Tunnel::repair_worth_it(const OutChunk& chunk, Instant now) const {
     worst = std::max(worst, l.rtt.smoothed());
   });
   if (best == Duration::max()) best = Duration{0};
-  // Three attempts inside the budget of design 5.5; the first loss cannot be known before a round trip.
+  const Duration age = now - chunk.first_sent;
+  // A loss at a tail, or of a link that died, may be known late; then it still gets its attempts.
+  const bool late = age >= std::max<Duration>(repair_age_max, 3 * worst);
+  if (chunk.free_repair) return !late;
+  // Three attempts inside the time of design 5.5, counted from when a loss can be known at all.
   const Duration allowed = std::max<Duration>(best * 5 / 2, milliseconds(100)) + worst;
-  return age < allowed && chunk.attempts < 8;
+  const bool affordable = flow_->repair_budget_bytes >= chunk.size;
+  if (chunk.attempts < repair_attempts_min && affordable) return !late;
+  return age < allowed && chunk.attempts < repair_attempts_max;
 }
 
 bool Tunnel::append_repair(Instant now) {
   Flow& flow = *flow_;
+  if (flow.repair.empty()) return false;
+  const Duration since = now - flow.repair_budget_at;
+  flow.repair_budget_at = now;
+  flow.repair_budget_bytes = std::min<std::int64_t>(
+      repair_budget_max, flow.repair_budget_bytes + since.count() / 8000);  // 1 Mbit/s.
   while (!flow.repair.empty()) {
     const ChunkIndex index = flow.repair.front();
     OutChunk& chunk = flow.out[index];
@@ -393,10 +405,6 @@ bool Tunnel::append_repair(Instant now) {
       flow.out.release(index);
       continue;
     }
-    const Duration since = now - flow.repair_budget_at;
-    flow.repair_budget_at = now;
-    flow.repair_budget_bytes = std::min<std::int64_t>(
-        repair_budget_max, flow.repair_budget_bytes + since.count() / 8000);  // 1 Mbit/s.
     if (!chunk.free_repair && flow.repair_budget_bytes < chunk.size) return false;
     const std::size_t need =
         std::size_t{chunk.size} + wire::rest_chunk_header_bytes + (chunk.offload.plain() ? std::size_t{0} : wire::offload_bytes);

@@ -5,13 +5,15 @@
 namespace mwtun {
 
 static constexpr std::uint64_t rate_unknown_bps = 10'000'000;
+static constexpr double delivery_ns_max = 4e18;  // A century, which an int64 still holds.
 
 Duration predicted_delivery(const LinkView& link, std::uint32_t bytes) {
   const double rate_bps = static_cast<double>(link.rate_bps != 0 ? link.rate_bps : rate_unknown_bps);
   // Acknowledged after the round trip, or after all in flight has drained: whichever is later.
   const double drain_ns = static_cast<double>(link.in_flight_bytes + bytes) * 8e9 / rate_bps;
   const double trip_ns = static_cast<double>(link.rtt_min.count()) + bytes * 8e9 / rate_bps;
-  return Duration{static_cast<std::int64_t>(std::max(drain_ns, trip_ns))} - link.rtt_min / 2;
+  const double delivery_ns = std::min(std::max(drain_ns, trip_ns), delivery_ns_max);
+  return Duration{static_cast<std::int64_t>(delivery_ns)} - link.rtt_min / 2;
 }
 
 std::optional<LinkId> pick_earliest(std::span<const LinkView> links, LinkSet among,

@@ -45,7 +45,8 @@ def test(lab):
         lab.check(f"{name}: status --check: exit code 2", code == 2, code)
         lab.check(f"{name}: it ends cleanly", tunnel.client.stop() == 0)
         place[key] = right
-    tunnel.check_alive()
+    lab.check("the server is not impressed", tunnel.server.alive(), "" if tunnel.server.alive() else
+              tunnel.server.tail())
 
     tunnel.start_client()
     lab.at_most("with the right keys it is up", tunnel.wait_up(), 3, " s")

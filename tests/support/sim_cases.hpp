@@ -17,7 +17,8 @@ struct Case {
 
 /// All of them, in a fixed order.
 std::span<const Case> all_cases();
-/// @param name  must be one of all_cases()
-std::optional<Violation> run_case(std::string_view name, std::uint64_t seed);
+/// @param name     must be one of all_cases()
+/// @param verbose  as in WorldOptions
+std::optional<Violation> run_case(std::string_view name, std::uint64_t seed, unsigned verbose = 0);
 
 }  // namespace mwtun::test

@@ -36,7 +36,8 @@ std::size_t Oracle::add_flow(const FlowShape& shape, EndId from, EndId to) {
 
 void Oracle::frame_sent(std::size_t id, std::uint32_t size, Instant now) {
   FlowRecord& flow = flows_[id];
-  const bool gap = flow.frames.empty() || now - flow.frames.back().sent > steady_gap_max;
+  const bool gap = flow.frames.empty() || flow.steady_since == never ||
+                   now - flow.frames.back().sent > steady_gap_max;
   if (gap) flow.steady_since = now, ++flow.stretch;
   FrameRecord record;
   record.sent = now;
@@ -148,6 +149,12 @@ void Oracle::datagram_arrives(EndId at, const DatagramMark& mark, bool altered) 
   if (mark.number + replay_window >= stream.highest_arrived)
     ++timely_[{{at, stream_from_[mark.stream]}, stream.link}];
   stream.highest_arrived = std::max(stream.highest_arrived, mark.number + 1);
+}
+
+void Oracle::session_began(EndId end) {
+  for (FlowRecord& flow : flows_) {
+    if (flow.from == end) flow.steady_since = never;
+  }
 }
 
 void Oracle::end_restarted(EndId end) {

@@ -21,6 +21,6 @@ struct ScenarioOutcome {
 /// Makes a world, its traffic and its weather from the seed and runs it: first all faults at once
 /// (nothing wrong may ever come out), then some links heal and everything has to flow again, then
 /// silence, in which every frame must be accounted for.
-ScenarioOutcome run_scenario(std::uint64_t seed, bool verbose = false);
+ScenarioOutcome run_scenario(std::uint64_t seed, unsigned verbose = 0);
 
 }  // namespace mwtun::test

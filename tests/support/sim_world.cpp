@@ -12,11 +12,12 @@ namespace {
 
 constexpr Duration watch_every = milliseconds(100);
 constexpr std::size_t wakes_at_once_max = 4;
+// A batch that was already under way may fail as a whole, and what it carried once more.
+constexpr std::size_t errors_at_once_max = 200;
 constexpr std::size_t socket_queue_max = 400;   // Datagrams a sleeping process finds waiting.
 constexpr std::uint64_t idle_wakeups_max = 50;  // A second.
 constexpr Duration idle_after = seconds(5);
 constexpr std::uint16_t server_port = 4649;
-constexpr std::uint64_t bytes_held_max = 48u << 20;
 
 Secret<32> key_of(std::uint64_t seed) {
   SeededEntropy entropy(seed);
@@ -60,6 +61,7 @@ std::string drops_of(const PeerReport& report) {
 }  // namespace
 
 bool drops_frame(Drop reason) {
+  if (std::string_view(to_string(reason)) == "hole_given_up") return true;
   switch (reason) {
     case Drop::frame_too_short:
     case Drop::frame_too_long:
@@ -345,6 +347,11 @@ void World::drain(End& end) {
     const Bytes bytes = delivered->frame.bytes();
     trace(bytes.size() << 8 | 1), trace(load_le64(bytes.data() + bytes.size() - 8));
     oracle.frame_delivered(end.id, from, bytes, now_);
+    if (options_.verbose > 1 && !oracle.failed()) {
+      const auto tag = read_frame(bytes);
+      note(fmt::format("  end {} frame out: flow {} sequence {} size {}", end.id, tag->flow,
+                       tag->sequence, bytes.size()));
+    }
     if (on_delivered && !oracle.failed()) {
       const auto tag = read_frame(bytes);
       on_delivered(tag->flow, tag->sequence);
@@ -352,7 +359,8 @@ void World::drain(End& end) {
   }
   while (const auto event = end.node->poll_event()) {
     ++end.events[static_cast<std::size_t>(event->kind)];
-    if (options_.verbose) {
+    if (event->kind == Event::Kind::session_up) oracle.session_began(end.id);
+    if (options_.verbose > 0) {
       note(fmt::format("end {} event {} link {} state {} -> {} ({}) {}", end.id,
                        static_cast<int>(event->kind), value_of(event->link),
                        to_string(event->state_before), to_string(event->state),
@@ -404,6 +412,12 @@ void World::take_datagram(End& end, const OutgoingDatagram& out, Bytes bytes) {
   trace(static_cast<std::uint64_t>((now_ - begin_).count()));
   trace(bytes.size() << 8 | end.id << 4 | 2), trace(load_le64(bytes.data() + bytes.size() - 8));
   if (const auto error = refuse(end, out.path.socket)) {
+    end.errors_at_once = now_ == end.last_error ? end.errors_at_once + 1 : 0;
+    end.last_error = now_;
+    if (end.errors_at_once > errors_at_once_max) {
+      return oracle.fail(now_, "what a socket refuses is not sent again at once",
+                         fmt::format("end {}, error {}", end.id, static_cast<int>(*error)));
+    }
     return end.node->handle_send_error(out.tag, *error, local(end));
   }
   const bool data = (bytes[0] & 0x0f) == 4;
@@ -426,6 +440,16 @@ void World::carry(EndId from, std::size_t client, std::size_t link, Bytes bytes,
   const auto ip_bytes = static_cast<std::uint32_t>(bytes.size()) + it.server.header_bytes();
   const bool handshake = (bytes[0] & 0x0f) != 4;
   const Arrivals arrivals = (from == 0 ? it.down : it.up).pass(ip_bytes, handshake, now_, chance);
+  if (options_.verbose > 1) {
+    std::string fate = arrivals.count == 0 ? " lost" : "";
+    for (std::size_t i = 0; i < arrivals.count; ++i) {
+      fate += fmt::format(" -> {:.6f}{}",
+                          std::chrono::duration<double>(arrivals.copies[i].at - begin_).count(),
+                          arrivals.copies[i].corrupt ? " corrupt" : "");
+    }
+    note(fmt::format("  end {} link {}.{} type {} number {} size {}{}", from, client, link,
+                     bytes[0] & 15, handshake ? 0 : mark.number, bytes.size(), fate));
+  }
   for (std::size_t i = 0; i < arrivals.count; ++i) {
     Flying copy = datagram;
     if (arrivals.copies[i].corrupt) {
@@ -560,6 +584,10 @@ void World::send_frame(std::size_t id, std::uint32_t bytes) {
   frame.size = std::max(bytes, static_cast<std::uint32_t>(frame_bytes_min(flow.shape)));
   make_frame(flow.shape, flow.frames.size(), frame.mutable_bytes());
   oracle.frame_sent(id, frame.size, now_);
+  if (options_.verbose > 1) {
+    note(fmt::format("  end {} frame in: flow {} sequence {} size {}", end.id, id,
+                     flow.frames.size() - 1, frame.size));
+  }
   const std::size_t peer = flow.from == 0 ? flow.to - 1 : 0;
   ++end.frames_in[peer];
   end.last_frame = now_;
@@ -607,7 +635,7 @@ void World::watch_pair(EndId id, EndId peer) {
     oracle.fail(now_, "frames are counted as they go out",
                 fmt::format("{}: {} of {}", name, report.frames.frames_out, end.frames_out[slot]));
   }
-  if (report.bytes_held > bytes_held_max) {
+  if (report.bytes_held > std::uint64_t{options_.limits.held_chunks} * end.slabs.slab_bytes()) {
     oracle.fail(now_, "memory is bounded", fmt::format("{}: {} bytes", name, report.bytes_held));
   }
   if (report.links.size() > links_max) {
@@ -621,6 +649,10 @@ void World::watch_pair(EndId id, EndId peer) {
                               value_of(link.id), link.counters.datagrams_in, genuine));
     }
   }
+}
+
+std::string World::drops(EndId end, EndId peer) const {
+  return running(end) ? drops_of(report(end, peer)) : " not running";
 }
 
 World::Balance World::balance(EndId from, EndId to) const {
@@ -651,8 +683,7 @@ void World::expect_settled() {
         oracle.fail(
             now_, "every frame comes out or is counted",
             fmt::format("{} -> {}: {} in, {} out, {} counted as dropped; sender:{} receiver:{}",
-                        from, to, sum.in, sum.out, sum.drops, drops_of(report(from, to)),
-                        drops_of(report(to, from))));
+                        from, to, sum.in, sum.out, sum.drops, drops(from, to), drops(to, from)));
       }
       const PeerReport sender = report(from, to), receiver = report(to, from);
       if (sender.frames_queued != 0 || receiver.frames_reordering != 0) {
@@ -664,13 +695,37 @@ void World::expect_settled() {
   }
 }
 
+void World::note_lines() const {
+  if (options_.verbose == 0) return;
+  const auto line = [](const LineOptions& o) {
+    return fmt::format(
+        "{:.1f} ms + {:.1f}{}, {} kbit/s, queue {}, mtu {}, loss {:.3f} burst "
+        "{:.3f}/{:.2f}/{:.2f}, "
+        "dup {:.2f}, corrupt {:.3f}, reorder {:.2f} by {:.1f}{}",
+        std::chrono::duration<double, std::milli>(o.delay).count(),
+        std::chrono::duration<double, std::milli>(o.jitter).count(),
+        o.jitter_reorders ? " reordering" : "", o.rate_bps / 1000, o.queue_bytes_max, o.mtu, o.loss,
+        o.burst_enter, o.burst_leave, o.burst_loss, o.duplicate, o.corrupt, o.reorder,
+        std::chrono::duration<double, std::milli>(o.reorder_by).count(), o.dead ? ", dead" : "");
+  };
+  for (std::size_t c = 0; c < links_.size(); ++c) {
+    for (std::size_t l = 0; l < links_[c].size(); ++l) {
+      note(fmt::format("link {}.{}{}{}{} up   {}", c, l, links_[c][l]->there ? "" : " (gone)",
+                       links_[c][l]->options.config.role == LinkRole::backup ? " backup" : "",
+                       links_[c][l]->options.config.metered ? " metered" : "",
+                       line(links_[c][l]->up.options)));
+      note(fmt::format("link {}.{} down {}", c, l, line(links_[c][l]->down.options)));
+    }
+  }
+}
+
 void World::trace(std::uint64_t word) {
   trace_hash_ = (trace_hash_ ^ word) * 0x100000001b3;
   trace_hash_ ^= trace_hash_ >> 31;
 }
 
 void World::note(const std::string& text) const {
-  if (options_.verbose) {
+  if (options_.verbose > 0) {
     std::fprintf(stderr, "%11.6f %s\n", std::chrono::duration<double>(now_ - begin_).count(),
                  text.c_str());
   }

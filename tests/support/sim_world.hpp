@@ -42,7 +42,7 @@ struct WorldOptions {
   Duration wake_late_max{};      ///< How late an event loop may wake.
   double send_block_chance = 0;  ///< A socket answers ENOBUFS to a datagram, and for a while after.
   std::size_t slabs_max = 24 * 1024;
-  bool verbose = false;
+  unsigned verbose = 0;  ///< 1: events; 2: every datagram and frame, too.
 };
 
 /// How a traffic source fills its flow: bursts of frames, gap after gap, in spells of sending.
@@ -176,6 +176,10 @@ class World {
     bool exact = true;        ///< Neither end restarted.
   };
   Balance balance(EndId from, EndId to) const;
+  /// Every reason that counted at `end`, for messages.
+  std::string drops(EndId end, EndId peer) const;
+  /// Says how every line is, when the world is verbose.
+  void note_lines() const;
   /// To be called when nothing has been sent for so long that every frame must have come out or
   /// have been counted: breaks a rule where one has vanished.
   void expect_settled();
@@ -207,6 +211,8 @@ class World {
     Instant last_frame{};
     Instant last_wake{};
     std::uint32_t wakes_at_once = 0;
+    Instant last_error{};
+    std::uint32_t errors_at_once = 0;
     std::size_t waiting_while_paused = 0;
   };
   struct Link {

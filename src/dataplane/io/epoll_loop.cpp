@@ -17,17 +17,18 @@ static constexpr Duration no_buffers_pause = milliseconds(1);
 /// Errors from recvmmsg without one success between them after which a socket is given up.
 static constexpr unsigned errors_in_a_row_max = 1000;
 
-Result<std::unique_ptr<EpollLoop>> EpollLoop::open(SlabPool& slabs) {
+Result<std::unique_ptr<EpollLoop>> EpollLoop::open(SlabPool& slabs, Timer timer) {
   Fd epoll(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return os_error(errno, "cannot make an event loop");
-  return std::unique_ptr<EpollLoop>(new EpollLoop(slabs, std::move(epoll)));
+  return std::unique_ptr<EpollLoop>(new EpollLoop(slabs, std::move(epoll), timer));
 }
 
-EpollLoop::EpollLoop(SlabPool& slabs, Fd epoll)
+EpollLoop::EpollLoop(SlabPool& slabs, Fd epoll, Timer timer)
     : slabs_(slabs), epoll_(std::move(epoll)), arena_(new std::uint8_t[arena_bytes]) {
   timespec zero{};
   epoll_event event{};
-  if (epoll_pwait2(epoll_.get(), &event, 1, &zero, nullptr) < 0 && errno == ENOSYS) {
+  const bool missing = epoll_pwait2(epoll_.get(), &event, 1, &zero, nullptr) < 0 && errno == ENOSYS;
+  if (missing || timer == Timer::timerfd) {
     timer_.reset(timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC));
     if (timer_) add(timer_.get(), Source::timer, 0, EPOLLIN);
   }

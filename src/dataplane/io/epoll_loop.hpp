@@ -20,8 +20,10 @@ class EpollLoop : public EventLoop {
   static constexpr std::size_t frames_per_run = 256;
   static constexpr std::size_t receive_calls_per_run = 4;
 
+  enum class Timer : std::uint8_t { best, timerfd };
   /// @param slabs  what frames are read into
-  static Result<std::unique_ptr<EpollLoop>> open(SlabPool& slabs);
+  /// @param timer  timerfd: as on a kernel without epoll_pwait2
+  static Result<std::unique_ptr<EpollLoop>> open(SlabPool& slabs, Timer timer = Timer::best);
   ~EpollLoop() override;
 
   void put_socket(NumberedSocket socket) override;
@@ -52,7 +54,7 @@ class EpollLoop : public EventLoop {
   };
   enum class Source : std::uint8_t { socket, interface, watched, timer };
 
-  EpollLoop(SlabPool& slabs, Fd epoll);
+  EpollLoop(SlabPool& slabs, Fd epoll, Timer timer);
   std::size_t wait(Instant deadline);
   void add(int fd, Source source, std::size_t id, unsigned events);
   void modify(SocketSlot& slot, bool waits_writable);

@@ -187,6 +187,10 @@ bool LinkKeeper::open_socket(Link& link, const WayOut& way, const Address& remot
     link.retry_at = link.open_at = now + backoff(seconds(1), link.open_failures++);
     return false;
   }
+  const std::string warning = buffer_warning(socket.value(), options_.buffer_bytes);
+  if (!warning.empty() && !std::exchange(told_buffers_, true)) {
+    tell_({link.config.peer, link.config.link, true, true, warning});
+  }
   link.open_failures = 0;
   link.socket_open = true;
   link.socket_family = remote.family;

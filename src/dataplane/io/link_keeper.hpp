@@ -152,6 +152,7 @@ class LinkKeeper {
   std::vector<Peer> peers_;
   Instant evaluate_at_{};  // Due when it is not after now.
   Instant evaluated_at_{};
+  bool told_buffers_ = false;
 };
 
 }  // namespace mwtun

@@ -2,6 +2,8 @@
 
 #include <sys/socket.h>
 
+#include <utility>
+
 #include "dataplane/io/fd.hpp"
 
 namespace mwtun {
@@ -27,6 +29,9 @@ Result<std::vector<NumberedSocket>> open_listeners(const std::vector<Address>& a
     options.send_buffer_bytes = buffer_bytes;
     auto socket = UdpSocket::open(options);
     if (!socket) return socket.error();
+    if (auto warning = buffer_warning(socket.value(), buffer_bytes); !warning.empty()) {
+      warnings.push_back(std::move(warning));
+    }
     sockets.push_back({static_cast<SocketId>(id++), socket.take()});
   }
   return sockets;

@@ -15,7 +15,7 @@ struct NumberedSocket {
 };
 
 /// A server's sockets, one an address, numbered from `first`. [::] is left out, with a line in
-/// `warnings`, on a machine without IPv6 when another address could be opened.
+/// `warnings`, on a machine without IPv6 when there are other addresses.
 Result<std::vector<NumberedSocket>> open_listeners(const std::vector<Address>& addresses,
                                                    std::uint32_t buffer_bytes, SocketId first,
                                                    std::vector<std::string>& warnings);

@@ -4,6 +4,7 @@
 #include <linux/sock_diag.h>
 #include <netinet/ip.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <utility>
@@ -29,6 +30,15 @@ SendError to_send_error(int os_error) {
     default:  // ENETUNREACH, EHOSTUNREACH, ENETDOWN, ENODEV, EADDRNOTAVAIL, EINVAL and kin.
       return SendError::unreachable;
   }
+}
+
+std::string buffer_warning(const UdpSocket& socket, std::uint32_t wanted_bytes) {
+  const std::uint32_t granted = std::min(socket.receive_buffer_bytes(), socket.send_buffer_bytes());
+  if (granted >= wanted_bytes) return {};
+  return "socket buffers of " + to_string(socket.bound()) + " are " +
+         std::to_string(granted / 1024) + " KiB instead of " + std::to_string(wanted_bytes / 1024) +
+         " KiB: bursts may be lost; run with CAP_NET_ADMIN or raise net.core.rmem_max and "
+         "net.core.wmem_max";
 }
 
 template <typename Value>

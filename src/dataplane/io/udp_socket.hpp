@@ -104,6 +104,10 @@ struct UdpCounters {
 /// What the kernel's refusal means to the core.
 SendError to_send_error(int os_error);
 
+class UdpSocket;
+/// What to tell a person when the kernel granted smaller buffers than asked for; else empty.
+std::string buffer_warning(const UdpSocket& socket, std::uint32_t wanted_bytes);
+
 /// A bound, non-blocking UDP socket with DF set, batches and receive times.
 class UdpSocket {
  public:

@@ -12,8 +12,8 @@ void holds(std::string_view name, std::uint64_t seeds) {
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     const auto violation = run_case(name, seed);
     if (!violation) continue;
-    FAIL(std::string(name) << " with seed " << seed << " breaks the rule: " << violation->rule
-                           << ": " << violation->detail);
+    FAIL("breaks the rule: " << violation->rule << ": " << violation->detail
+                             << "\nreplay: ./dev sim --case " << name << " --seed " << seed);
   }
   SUCCEED();
 }

@@ -84,7 +84,7 @@ double seconds_since(std::chrono::steady_clock::time_point began) {
 }  // namespace
 
 int main() {
-  int missed = 0;
+  int failures = 0;
   // The same cases and seeds must hold without a fault, or finding one would mean nothing.
   auto began = std::chrono::steady_clock::now();
   std::optional<Finding> finding = look_in_seeds(scenario_seeds);
@@ -93,9 +93,10 @@ int main() {
   }
   if (finding) {
     fmt::print("FAILED without any fault in {}: {}\n", finding->where, finding->rule);
-    return 1;
+    ++failures;
+  } else {
+    fmt::print("no fault: nothing found ({:.1f} s)\n", seconds_since(began));
   }
-  fmt::print("no fault: nothing found ({:.1f} s)\n", seconds_since(began));
 
   for (const Plan& plan : plans) {
     began = std::chrono::steady_clock::now();
@@ -109,9 +110,9 @@ int main() {
     } else {
       fmt::print("{}: NOT FOUND in {} seeds ({:.1f} s)\n", plan.name, scenario_seeds,
                  seconds_since(began));
-      ++missed;
+      ++failures;
     }
     std::fflush(stdout);
   }
-  return missed == 0 ? 0 : 1;
+  return failures == 0 ? 0 : 1;
 }

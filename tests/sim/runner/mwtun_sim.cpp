@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "support/sim_cases.hpp"
 #include "support/sim_scenario.hpp"
 
 namespace {
@@ -22,21 +23,25 @@ struct Options {
   std::uint64_t count = 100;
   std::uint64_t jobs = 1;
   std::uint64_t twice_every =
-      25;  // Every so many seeds run a second time and must give the same trace.
+      25;                 // Every so many seeds run a second time and must give the same trace.
+  std::string_view name;  // Of a case, instead of generated scenarios.
   bool keep_going = false;
   bool list = false;
-  bool verbose = false;
+  unsigned verbose = 0;
 };
 
 constexpr std::string_view usage =
-    "usage: mwtun_sim [--seeds N] [--first S] [--seed S] [--jobs N] [--keep-going] [--list] "
+    "usage: mwtun_sim [--seeds N] [--first S] [--seed S] [--case NAME] [--jobs N] [--keep-going] "
+    "[--list] "
     "[--verbose]\n"
     "  --seeds N      run N seeds (100), from --first S (1)\n"
     "  --seed S       run one seed, twice, and compare the traces\n"
+    "  --case NAME    a directed case in place of the generated scenarios; ? lists them\n"
     "  --jobs N       processes to share the seeds (1)\n"
     "  --keep-going   do not stop at the first seed that fails\n"
     "  --list         a line for every seed\n"
-    "  --verbose      say what happens when\n";
+    "  --verbose      say what happens when\n"
+    "  --packets      and say it of every datagram and frame\n";
 
 bool read_number(const char* text, std::uint64_t& value) {
   if (text == nullptr) return false;
@@ -54,7 +59,12 @@ bool read_options(int argc, char** argv, Options& options) {
     } else if (name == "--list") {
       options.list = true;
     } else if (name == "--verbose") {
-      options.verbose = true;
+      options.verbose = 1;
+    } else if (name == "--packets") {
+      options.verbose = 2;
+    } else if (name == "--case") {
+      if (value == nullptr) return false;
+      options.name = value, ++i;
     } else if (name == "--seed") {
       if (!read_number(value, options.first)) return false;
       options.count = 1, options.twice_every = 1, options.list = true, ++i;
@@ -70,12 +80,29 @@ bool read_options(int argc, char** argv, Options& options) {
   return options.jobs >= 1;
 }
 
-void print_failure(std::uint64_t seed, const ScenarioOutcome& outcome) {
+ScenarioOutcome run_one(const Options& options, std::uint64_t seed, unsigned verbose) {
+  if (options.name.empty()) return run_scenario(seed, verbose);
+  ScenarioOutcome outcome;
+  outcome.violation = mwtun::test::run_case(options.name, seed, verbose);
+  outcome.description = options.name;
+  return outcome;
+}
+
+bool known_case(std::string_view name) {
+  for (const auto& it : mwtun::test::all_cases()) {
+    if (it.name == name) return true;
+  }
+  for (const auto& it : mwtun::test::all_cases()) fmt::print("{}\n", it.name);
+  return false;
+}
+
+void print_failure(const Options& options, std::uint64_t seed, const ScenarioOutcome& outcome) {
   fmt::print(
       "seed {} FAILED at {:.6f} s, step {}\n  rule:   {}\n  what:   {}\n  world:  {}\n  replay: "
-      "./dev sim --seed {}\n",
+      "./dev sim {}--seed {}\n",
       seed, std::chrono::duration<double>(outcome.simulated).count(), outcome.steps,
-      outcome.violation->rule, outcome.violation->detail, outcome.description, seed);
+      outcome.violation->rule, outcome.violation->detail, outcome.description,
+      options.name.empty() ? std::string() : fmt::format("--case {} ", options.name), seed);
   std::fflush(stdout);
 }
 
@@ -86,16 +113,16 @@ int run_share(const Options& options, std::uint64_t job) {
   double simulated = 0;
   for (std::uint64_t i = job; i < options.count; i += options.jobs) {
     const std::uint64_t seed = options.first + i;
-    ScenarioOutcome outcome = run_scenario(seed, options.verbose);
+    ScenarioOutcome outcome = run_one(options, seed, options.verbose);
     if (!outcome.violation && i % options.twice_every == 0 &&
-        run_scenario(seed).trace_hash != outcome.trace_hash) {
+        run_one(options, seed, 0).trace_hash != outcome.trace_hash) {
       outcome.violation = {mwtun::Instant{}, "the same seed gives the same trace",
                            "two runs differ"};
     }
     ++seeds, frames += outcome.delivered;
     simulated += std::chrono::duration<double>(outcome.simulated).count();
     if (outcome.violation) {
-      print_failure(seed, outcome);
+      print_failure(options, seed, outcome);
       ++failures;
       if (!options.keep_going) break;
     } else if (options.list) {
@@ -141,6 +168,7 @@ int main(int argc, char** argv) {
     std::fputs(usage.data(), stderr);
     return 64;
   }
+  if (!options.name.empty() && !known_case(options.name)) return 64;
   const auto began = std::chrono::steady_clock::now();
   const int result = options.jobs == 1 ? run_share(options, 0) : run_jobs(options);
   fmt::print("{} in {:.1f} s\n", result == 0 ? "all passed" : "FAILED",

@@ -415,11 +415,21 @@ TEST_CASE("what is not TOML is refused where it breaks off") {
       {"a = 99999999999999999999\n", "1:25: not valid TOML: "},
       {"[[peer]]\n[peer]\n", "2:1: not valid TOML: "},
       {"a = [[[[[[[[[[1]]]]]]]]]]\n", "1:13: not valid TOML: "},
-      {"\xff\xfe\x70\n", "1:1: not valid TOML: "},
+      {"[ = 1\n", "1:1: a bracket without a name"},
+      {"a = 1\n [[\n", "2:1: a bracket without a name"},
+      {"[\xc2\xa0x]\n", "1:1: a bracket without a name"},
+      {"[[[x]]]\n", "1:1: a bracket without a name"},
+      {"[]\n", "1:2: not valid TOML: "},
+      {"\xff\xfe\x70\n", "1:1: a character outside quotes that is not ASCII"},
+      {"a = \"\xff\"\n", "1:5: not valid TOML: "},
+      {"\xef\xba\xbf", "1:1: a character outside quotes"},
+      {"a = \"\xc3\xa9\" \xc3\xa9\n", "1:9: a character outside quotes"},
+      {"a = \"\"\"\nb\"\"\"\n", "1:5: three quotes"},
+      {"a = '''b'''\n", "1:5: three quotes"},
       {std::string("a = 1\nb\0 = 2\n", 13), "2:2: a zero byte; the file must be plain UTF-8 text"},
       {"a = 1\n" + std::string(4097, '#'), "2:1: the line has 4097 bytes; at most 4096 are read"},
-      {"[" + std::string(50, 'a') + "]\n" + std::string(101, '.') + "\n",
-       "2:1: more than 100 dots in one line"},
+      {"a = 1\n" + std::string(101, '.') + "\n",
+       "2:101: more dots outside quotes than any key has"},
       {std::string((1 << 20) + 1, '\n'),
        "1:1: the file has 1048577 bytes; at most 1048576 are read"},
   });
@@ -515,6 +525,18 @@ TEST_CASE("the control socket is found without reading a key") {
   CHECK(path("control = 5", "home.toml") ==
         "home.toml:1:11: control is a whole number; write a text in quotes");
   CHECK(path("control =", "home.toml").starts_with("home.toml:1:10: not valid TOML: "));
+}
+
+TEST_CASE("comments and quotes may hold what keys may not") {
+  CHECK(good("# \xc3\xa9 \"\"\" ''' " + std::string(200, '.') + "\n" + file()).peers.size() == 1);
+  const std::string text = "listen = [" + [] {
+    std::string all;
+    for (int i = 1; i <= 60; ++i) all += "\"192.0.2." + std::to_string(i) + ":4649\",";
+    return all;
+  }() + "] # \xef\xba\xbf";
+  CHECK(good(top(text)).listen.size() == 60);
+  CHECK(complaint(replaced(file(), "\"own.key\"", "\"\xef\xba\xbf\\\".key\"")) ==
+        "home.toml:1:20: private_key_file: there is no key file \xef\xba\xbf\".key");
 }
 
 TEST_CASE("Windows line ends and a byte order mark are no mistakes") {

@@ -240,14 +240,16 @@ TEST_CASE("a client that does not read its answer is cut off at the deadline") {
   limits.clients_max = 1;
   const Running server(
       folder / "home.sock",
-      [](std::string_view, const ControlServer::Reply& reply) { reply(std::string(8 << 20, 'x')); },
+      [](std::string_view request, const ControlServer::Reply& reply) {
+        reply(request == "big" ? std::string(8 << 20, 'x') : "small");
+      },
       limits);
   RawClient stuck(folder / "home.sock");
-  REQUIRE(stuck.send("status\n"));
+  REQUIRE(stuck.send("big\n"));
   // Its place is free again once it has been cut off.
   const auto served = [&] {
     const Result<std::string> answer = query_control(folder / "home.sock", "status");
-    return answer && answer.value().size() == 8u << 20;
+    return answer && answer.value() == "small";
   };
   while (!served()) {
   }

@@ -158,9 +158,8 @@ TEST_CASE("a refused datagram comes back with its tag, the rest goes") {
   rig.queue(7, target, "no such socket", 102);
   rig.queue(0, target, "c", 103);
   rig.loop->flush(rig.seen);
-  CHECK(rig.seen.send_errors ==
-        std::vector<std::pair<std::uint64_t, SendError>>{{101, SendError::forbidden},
-                                                         {102, SendError::unreachable}});
+  CHECK(rig.seen.send_errors == std::vector<std::pair<std::uint64_t, SendError>>{
+                                    {101, SendError::forbidden}, {102, SendError::unreachable}});
   REQUIRE(rig.run_until([&] { return rig.seen.datagrams.size() >= 2; }));
 }
 
@@ -181,8 +180,12 @@ TEST_CASE("one run hands over a bounded amount, and the rest comes next time") {
   CHECK(rig.seen.datagrams.size() == bound + 10);
 }
 
-TEST_CASE("run ends at its deadline, not before and not in circles") {
+TEST_CASE("run ends at its deadline, not before and not in circles, with either timer") {
   Rig rig;
+  const auto timer = GENERATE(EpollLoop::Timer::best, EpollLoop::Timer::timerfd);
+  auto opened = EpollLoop::open(rig.slabs, timer);
+  REQUIRE(opened.ok());
+  rig.loop = opened.take();
   rig.add_socket(0, "127.0.0.1");
   for (const Duration wait : {Duration(microseconds(300)), Duration(milliseconds(5))}) {
     const Instant deadline = monotonic_now() + wait;
@@ -192,6 +195,12 @@ TEST_CASE("run ends at its deadline, not before and not in circles") {
   }
   const Instant past = monotonic_now() - seconds(1);
   CHECK(rig.loop->run(past, rig.seen) > past);
+  // A timer that has gone off does not wake the next wait.
+  const Address target = rig.add_socket(1, "127.0.0.1");
+  rig.queue(0, target, "x");
+  rig.loop->flush(rig.seen);
+  rig.loop->run(never, rig.seen);
+  CHECK(rig.seen.datagrams.size() == 1);
 }
 
 TEST_CASE("a message from another thread ends the wait") {

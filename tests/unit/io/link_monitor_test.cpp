@@ -108,8 +108,9 @@ TEST_CASE("a way out needs a route from the link's address") {
     CHECK(way.usable);
     CHECK(way.interface_name == "mio0");
     CHECK_THAT(way.warning, Catch::Contains("leave through mio0") && Catch::Contains("gateway"));
-    CHECK_THAT(monitor.way_to(server, lte, "mio2").reason + monitor.way_to(server, lte, "mio2").warning,
-               !Catch::Contains("leave through mio0"));
+    CHECK_THAT(
+        monitor.way_to(server, lte, "mio2").reason + monitor.way_to(server, lte, "mio2").warning,
+        !Catch::Contains("leave through mio0"));
 
     way = monitor.way_to(parse_address("[2001:db8::1]:4649"), fibre, "");
     CHECK_THAT(way.reason, Catch::Contains("not of the family"));

@@ -130,8 +130,8 @@ TEST_CASE("IPv6 gateways work the same way") {
     lab.add_address("mio0", "2001:db8:a::10", 64);
     PolicyRoutes routes = open_routes("home");
     const Address own = parse_address("2001:db8:a::10");
-    const auto installed = routes.install(
-        3, {own, parse_address("2001:db8:a::1"), "mio0", interface_index("mio0")});
+    const auto installed =
+        routes.install(3, {own, parse_address("2001:db8:a::1"), "mio0", interface_index("mio0")});
     if (!installed.ok()) FAIL(installed.error().message);
     auto monitor = LinkMonitor::open();
     REQUIRE(monitor.ok());

@@ -133,8 +133,7 @@ TEST_CASE("a name is asked for from the link's own address") {
     dns.names["vps.example.net"] = {{"198.51.100.7"}, 60};
     Resolver resolver;
     for (const char* own : {"192.0.2.11", "192.0.2.10"}) {
-      const Resolution got =
-          ask(resolver, &dns, "vps.example.net", Family::v4, parse_address(own));
+      const Resolution got = ask(resolver, &dns, "vps.example.net", Family::v4, parse_address(own));
       CHECK(got.addresses.size() == 1);
       CHECK(dns.askers.back().with_port(0) == parse_address(own));
     }

@@ -92,8 +92,12 @@ static void switch_link(Netlink& netlink, const std::string& name, bool on) {
   link.ifi_flags = on ? IFF_UP : 0;
   REQUIRE(netlink.request(NetlinkMessage(RTM_NEWLINK, 0).header(link)) == 0);
 }
-void Lab::up(const std::string& name) { switch_link(netlink, name, true); }
-void Lab::down(const std::string& name) { switch_link(netlink, name, false); }
+void Lab::up(const std::string& name) {
+  switch_link(netlink, name, true);
+}
+void Lab::down(const std::string& name) {
+  switch_link(netlink, name, false);
+}
 
 void Lab::set_mtu(const std::string& name, std::uint32_t mtu) {
   NetlinkMessage message(RTM_NEWLINK, 0);
@@ -166,21 +170,20 @@ template <typename Value>
 static Value link_attribute(Netlink& netlink, const std::string& name, std::uint16_t attribute,
                             Value otherwise) {
   Value value = otherwise;
-  REQUIRE(netlink.request(
-              NetlinkMessage(RTM_GETLINK, 0).header(link_header(name)),
-              [&](const nlmsghdr& message) {
-                const auto* at = reinterpret_cast<const std::uint8_t*>(&message);
-                const std::uint8_t* end = at + message.nlmsg_len;
-                at += NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(ifinfomsg));
-                while (at + sizeof(rtattr) <= end) {
-                  rtattr header;
-                  std::memcpy(&header, at, sizeof header);
-                  if (header.rta_type == attribute) {
-                    std::memcpy(&value, at + sizeof header, sizeof value);
-                  }
-                  at += RTA_ALIGN(header.rta_len);
-                }
-              }) == 0);
+  REQUIRE(netlink.request(NetlinkMessage(RTM_GETLINK, 0).header(link_header(name)),
+                          [&](const nlmsghdr& message) {
+                            const auto* at = reinterpret_cast<const std::uint8_t*>(&message);
+                            const std::uint8_t* end = at + message.nlmsg_len;
+                            at += NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(ifinfomsg));
+                            while (at + sizeof(rtattr) <= end) {
+                              rtattr header;
+                              std::memcpy(&header, at, sizeof header);
+                              if (header.rta_type == attribute) {
+                                std::memcpy(&value, at + sizeof header, sizeof value);
+                              }
+                              at += RTA_ALIGN(header.rta_len);
+                            }
+                          }) == 0);
   return value;
 }
 

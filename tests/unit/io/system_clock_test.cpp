@@ -20,10 +20,10 @@ TEST_CASE("a receive time that cannot be is the present") {
   const Instant now = Instant(seconds(5000));
   const std::uint64_t wall = 1'700'000'000'000'000'000;
   const ReceiveClock clock(now, wall);
-  CHECK(clock.convert(0) == now);                         // None given.
-  CHECK(clock.convert(wall + 1) == now);                  // Real time was set back.
+  CHECK(clock.convert(0) == now);         // None given.
+  CHECK(clock.convert(wall + 1) == now);  // Real time was set back.
   CHECK(clock.convert(wall + 3'600'000'000'000) == now);
-  CHECK(clock.convert(wall - 1'000'000'001) == now);      // Real time was set forward.
+  CHECK(clock.convert(wall - 1'000'000'001) == now);  // Real time was set forward.
   CHECK(clock.convert(1) == now);
 }
 

@@ -129,8 +129,7 @@ TEST_CASE("frames pass both ways unchanged, at any size up to the MTU") {
       host.send(frame_of(60));
       std::array<std::uint8_t, 2048> room;
       std::size_t size = 0;
-      return tap.read(room, size) ==
-             Tap::Read::frame;
+      return tap.read(room, size) == Tap::Read::frame;
     }));
     while (tap.discard()) {
     }
@@ -151,7 +150,7 @@ TEST_CASE("what an interface refuses is counted and harmless") {
   in_namespace([] {
     Lab lab;
     Tap tap = open_tap(lab, named("mio0"));
-    CHECK(tap.write(frame_of(5)) == Tap::Write::refused);  // Not even an Ethernet header.
+    CHECK(tap.write(std::vector<std::uint8_t>(5)) == Tap::Write::refused);  // Not even an Ethernet header.
     lab.down("mio0");
     CHECK(tap.write(frame_of(60)) == Tap::Write::refused);
     CHECK(tap.counters().refused == 2);
@@ -212,7 +211,8 @@ TEST_CASE("a layer-3 interface looks like Ethernet from inside") {
       sendto(sender.get(), "hello", 5, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&name), size);
       std::array<std::uint8_t, 2048> room;
       std::size_t length = 0;
-      if (tun.read(room, length) != Tap::Read::frame || load_be16(&room[12]) != 0x0800) return false;
+      if (tun.read(room, length) != Tap::Read::frame || load_be16(&room[12]) != 0x0800)
+        return false;
       frame.assign(room.begin(), room.begin() + static_cast<std::ptrdiff_t>(length));
       return true;
     }));
@@ -238,8 +238,8 @@ TEST_CASE("errors of interfaces say how to mend them") {
       return tap.ok() ? std::string("no error") : tap.error().message;
     };
     const Tap held = open_tap(lab, named("mio0"));
-    CHECK_THAT(message_of(named("mio0")), Catch::Contains("mio0") &&
-                                              Catch::Contains("another program holds it"));
+    CHECK_THAT(message_of(named("mio0")),
+               Catch::Contains("mio0") && Catch::Contains("another program holds it"));
     lab.add_veth("other0", "other1");
     CHECK_THAT(message_of(named("other0")), Catch::Contains("of another kind exists"));
     CHECK_THAT(message_of(named("a-name-far-too-long")), Catch::Contains("1 to 15 bytes"));

@@ -188,12 +188,12 @@ TEST_CASE("a datagram longer than any of ours is marked as cut") {
 
 TEST_CASE("each refusal of the kernel has its meaning") {
   const std::vector<std::pair<int, SendError>> meanings = {
-      {EAGAIN, SendError::would_block},       {ENOBUFS, SendError::would_block},
-      {ENETUNREACH, SendError::unreachable},  {EHOSTUNREACH, SendError::unreachable},
-      {ENETDOWN, SendError::unreachable},     {ENODEV, SendError::unreachable},
+      {EAGAIN, SendError::would_block},        {ENOBUFS, SendError::would_block},
+      {ENETUNREACH, SendError::unreachable},   {EHOSTUNREACH, SendError::unreachable},
+      {ENETDOWN, SendError::unreachable},      {ENODEV, SendError::unreachable},
       {EADDRNOTAVAIL, SendError::unreachable}, {EINVAL, SendError::unreachable},
-      {EPERM, SendError::forbidden},          {EACCES, SendError::forbidden},
-      {EMSGSIZE, SendError::too_big},         {ECONNREFUSED, SendError::refused}};
+      {EPERM, SendError::forbidden},           {EACCES, SendError::forbidden},
+      {EMSGSIZE, SendError::too_big},          {ECONNREFUSED, SendError::refused}};
   for (const auto& [os_error, meaning] : meanings) {
     INFO(os_error);
     CHECK(to_send_error(os_error) == meaning);

@@ -22,7 +22,8 @@ PrivateKey key_of(std::uint8_t seed) {
     std::uint8_t seed;
     explicit Fixed(std::uint8_t s) : seed(s) {}
     void fill(MutableBytes out) override {
-      for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint8_t>(seed * 31 + i);
+      for (std::size_t i = 0; i < out.size(); ++i)
+        out[i] = static_cast<std::uint8_t>(seed * 31 + i);
     }
   };
   Fixed entropy(seed);

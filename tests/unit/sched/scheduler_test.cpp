@@ -30,9 +30,9 @@ TEST_CASE("adaptive splits a burst in proportion to rate", "[sched]") {
 }
 
 TEST_CASE("no scheduler picks a link that is not usable", "[sched]") {
-  const SchedulerKind kind = GENERATE(SchedulerKind::adaptive, SchedulerKind::round_robin,
-                                      SchedulerKind::hash, SchedulerKind::active_backup,
-                                      SchedulerKind::redundant);
+  const SchedulerKind kind =
+      GENERATE(SchedulerKind::adaptive, SchedulerKind::round_robin, SchedulerKind::hash,
+               SchedulerKind::active_backup, SchedulerKind::redundant);
   std::vector<LinkView> links = {healthy(0, 0, milliseconds(1)), healthy(1, 0, milliseconds(50))};
   links[0].tier = LinkTier::unusable;
   Scheduler scheduler(kind);
