@@ -30,11 +30,14 @@ build() {
   [[ $((SECONDS - started)) -lt 2 ]] || say "built $preset in $((SECONDS - started)) s"
 }
 
+# Of ninja's lines, one in twenty-five.
 progress() {
-  awk 'match($1, /^\[[0-9]+\/[0-9]+\]$/) {
-         split(substr($1, 2), n, "/")
-         if (n[1] > 0 && n[1] % 25 == 0) { print "   " $1; fflush() }
-       }'
+  local step
+  while read -r step _; do
+    if [[ $step =~ ^\[([0-9]+)/[0-9]+\]$ ]] && ((BASH_REMATCH[1] > 0 && BASH_REMATCH[1] % 25 == 0)); then
+      printf '   %s\n' "$step"
+    fi
+  done
 }
 
 # build_command [PRESET] [TARGET...]

@@ -67,8 +67,8 @@ def main():
     started = time.monotonic()
     result = {"version": run([program, "--version"], check=False).stdout.strip(), "quick": options.quick}
     with Stage() as stage:
-        demo = Demo(stage, program, linkem, options.quick, out)
         try:
+            demo = Demo(stage, program, linkem, options.quick, out)
             print(PICTURE.format(home=demo.world.home, vps=demo.world.vps, a=HOME_INNER, b=VPS_INNER),
                   file=out, flush=True)
             if options.play:

@@ -199,10 +199,10 @@ class Demo:
                     seconds=before + dead + after, interval=0.1)
         pings = Ping(self.stage, self.tunnel.home, VPS_INNER, interval=0.02,
                      count=int((2 + before + dead + after) / 0.02) - 50)
-        time.sleep(run.started + 2 + before - 1 - time.monotonic())
+        sleep_until(run.started + 2 + before - 1)
         result["status"] = self.tunnel.status()
         result["status_text"] = self.tunnel.status(json_output=False)
-        time.sleep(run.started + 2 + before - time.monotonic())
+        sleep_until(run.started + 2 + before)
         lines.cut(name)
         time.sleep(dead)
         lines.mend(name)
@@ -237,6 +237,10 @@ class Demo:
     def _lost_on(self, name):
         line = self.world.lines.stats()["lines"][name]
         return line["up"]["drops"]["loss"] + line["down"]["drops"]["loss"]
+
+
+def sleep_until(when):
+    time.sleep(max(0.0, when - time.monotonic()))
 
 
 def longest_gap(intervals, start):

@@ -11,8 +11,8 @@ namespace mwtun {
 
 enum class Family : std::uint8_t { none, v4, v6 };
 
-/// An IP address with a UDP port, as a plain value: network byte order in `ip` (4 or 16 bytes used),
-/// host byte order in `port`; `scope` is the interface of a v6 link-local address, else 0.
+/// An IP address with a UDP port, as a plain value: network byte order in `ip` (4 or 16 bytes
+/// used), host byte order in `port`; `scope` is the interface of a v6 link-local address, else 0.
 struct Address {
   Family family = Family::none;
   std::array<std::uint8_t, 16> ip{};
@@ -35,8 +35,8 @@ struct Address {
 /// "192.0.2.1:4649" or "[2001:db8::1]:4649"; without the port where it is 0.
 std::string to_string(const Address& address);
 
-/// Numeric only, "192.0.2.1", "192.0.2.1:4649", "2001:db8::1", "[2001:db8::1]:4649"; family none when it is
-/// anything else. Never asks a resolver.
+/// Numeric only, "192.0.2.1", "192.0.2.1:4649", "2001:db8::1", "[2001:db8::1]:4649"; family none
+/// when it is anything else. Never asks a resolver.
 Address parse_address(std::string_view text);
 
 /// The two ends of a link as one datagram saw them. `local` may be none: let the kernel choose.

@@ -26,7 +26,9 @@ constexpr std::uint16_t load_le16(const std::uint8_t* at) {
 constexpr std::uint32_t load_le32(const std::uint8_t* at) {
   return static_cast<std::uint32_t>(load_le(at, 4));
 }
-constexpr std::uint64_t load_le64(const std::uint8_t* at) { return load_le(at, 8); }
+constexpr std::uint64_t load_le64(const std::uint8_t* at) {
+  return load_le(at, 8);
+}
 /// Big-endian, for the headers of the frames we look into.
 constexpr std::uint16_t load_be16(const std::uint8_t* at) {
   return static_cast<std::uint16_t>(at[0] << 8 | at[1]);

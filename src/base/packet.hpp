@@ -24,7 +24,9 @@ class SlabRef {
   SlabRef() = default;
   /// Takes over one reference that is already counted.
   static SlabRef adopt(Slab* slab) { return SlabRef(slab); }
-  SlabRef(const SlabRef& other) : slab_(other.slab_) { if (slab_ != nullptr) ++slab_->references; }
+  SlabRef(const SlabRef& other) : slab_(other.slab_) {
+    if (slab_ != nullptr) ++slab_->references;
+  }
   SlabRef(SlabRef&& other) noexcept : slab_(std::exchange(other.slab_, nullptr)) {}
   SlabRef& operator=(SlabRef other) noexcept {
     std::swap(slab_, other.slab_);
@@ -42,8 +44,8 @@ class SlabRef {
   Slab* slab_ = nullptr;
 };
 
-/// Slabs of one size, at most `count_max` of them. Grows a block at a time up to that bound and keeps
-/// what it grew, so the steady state allocates nothing.
+/// Slabs of one size, at most `count_max` of them. Grows a block at a time up to that bound and
+/// keeps what it grew, so the steady state allocates nothing.
 class SlabPool {
  public:
   /// @param slab_bytes  usable bytes a slab
@@ -77,8 +79,8 @@ class SlabPool {
 struct Offload {
   enum class Gso : std::uint8_t { none = 0, tcp4 = 1, tcp6 = 2, udp = 3 };
   Gso gso = Gso::none;
-  bool checksum_partial = false;   // The transport checksum covers the pseudo-header only.
-  std::uint16_t gso_bytes = 0;     // Payload of one segment.
+  bool checksum_partial = false;  // The transport checksum covers the pseudo-header only.
+  std::uint16_t gso_bytes = 0;    // Payload of one segment.
   std::uint16_t checksum_start = 0;
   std::uint16_t checksum_offset = 0;
 

@@ -23,10 +23,22 @@ class [[nodiscard]] Result {
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
-  T& value() { MWTUN_ASSERT(ok()); return *std::get_if<0>(&state_); }
-  const T& value() const { MWTUN_ASSERT(ok()); return *std::get_if<0>(&state_); }
-  T take() { MWTUN_ASSERT(ok()); return std::move(*std::get_if<0>(&state_)); }
-  const Error& error() const { MWTUN_ASSERT(!ok()); return *std::get_if<1>(&state_); }
+  T& value() {
+    MWTUN_ASSERT(ok());
+    return *std::get_if<0>(&state_);
+  }
+  const T& value() const {
+    MWTUN_ASSERT(ok());
+    return *std::get_if<0>(&state_);
+  }
+  T take() {
+    MWTUN_ASSERT(ok());
+    return std::move(*std::get_if<0>(&state_));
+  }
+  const Error& error() const {
+    MWTUN_ASSERT(!ok());
+    return *std::get_if<1>(&state_);
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -41,7 +53,10 @@ class [[nodiscard]] Result<void> {
 
   bool ok() const { return ok_; }
   explicit operator bool() const { return ok_; }
-  const Error& error() const { MWTUN_ASSERT(!ok_); return error_; }
+  const Error& error() const {
+    MWTUN_ASSERT(!ok_);
+    return error_;
+  }
 
  private:
   Error error_;

@@ -7,8 +7,8 @@
 
 namespace mwtun {
 
-/// First in, first out, in one piece of memory that grows by doubling and is kept: no allocation once
-/// it is as large as it gets. Its user bounds it.
+/// First in, first out, in one piece of memory that grows by doubling and is kept: no allocation
+/// once it is as large as it gets. Its user bounds it.
 template <typename T>
 class Ring {
  public:

@@ -61,8 +61,7 @@ std::optional<Narration> narrate(const Event& event, const Config& config) {
           fmt::format("{}: the server answers, but its answer does not open with our keys: compare "
                       "preshared_key_file on both ends, and public_key with the server's key",
                       peer.name)};
-    case Event::Kind::link_changed:
-      return narrate_link(event, config);
+    case Event::Kind::link_changed: return narrate_link(event, config);
     case Event::Kind::link_moved:
       return Narration{LogLevel::info, LogClass::link,
                        fmt::format("{}: now at {}", link_label(config, event.peer, event.link),

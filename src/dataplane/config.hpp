@@ -42,10 +42,10 @@ struct Limits {
   std::uint16_t ordered_lanes = 3072;    // Of the first 3072.
   std::uint16_t unordered_lanes = 1024;  // Of the last 1024.
   std::uint32_t chunks_unacknowledged = 32768;
-  std::uint32_t queue_bytes = 4 << 20;   // Frames waiting to be sent.
-  std::uint32_t lane_window = 16384;     // Chunks a lane may run ahead of a hole; a power of two.
-  std::uint32_t held_chunks = 8192;      // Chunks held for order, over all lanes,
-  std::uint32_t held_bytes = 16 << 20;   // and the slabs they are taken to need.
+  std::uint32_t queue_bytes = 4 << 20;  // Frames waiting to be sent.
+  std::uint32_t lane_window = 16384;    // Chunks a lane may run ahead of a hole; a power of two.
+  std::uint32_t held_chunks = 8192;     // Chunks held for order, over all lanes,
+  std::uint32_t held_bytes = 16 << 20;  // and the slabs they are taken to need.
 };
 
 struct NodeConfig {
@@ -54,7 +54,8 @@ struct NodeConfig {
   std::uint16_t ciphers = 1;      // What we can do, see available_ciphers().
   bool offload = true;            // Frames with offload data may be given to the interfaces.
   Limits limits;
-  std::uint64_t wall_clock_ns = 0;  // Real time when the node is made; only for handshake freshness.
+  std::uint64_t wall_clock_ns =
+      0;  // Real time when the node is made; only for handshake freshness.
 };
 
 }  // namespace mwtun

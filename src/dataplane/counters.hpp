@@ -61,9 +61,10 @@ class DropCounters {
 };
 
 /// Frames of one peer. At every moment, summed over both ends of a tunnel: frames_in here =
-/// frames_out there + frame drops by reason + frames still held (queued, in flight, being reordered).
+/// frames_out there + frame drops by reason + frames still held (queued, in flight, being
+/// reordered).
 struct FrameCounters {
-  std::uint64_t frames_in = 0;   // Taken from the interface.
+  std::uint64_t frames_in = 0;  // Taken from the interface.
   std::uint64_t bytes_in = 0;
   std::uint64_t frames_out = 0;  // Given to the interface.
   std::uint64_t bytes_out = 0;
@@ -74,9 +75,9 @@ struct LinkCounters {
   std::uint64_t bytes_out = 0;  // UDP payload.
   std::uint64_t datagrams_in = 0;
   std::uint64_t bytes_in = 0;
-  std::uint64_t lost = 0;        // Datagrams of ours declared lost.
+  std::uint64_t lost = 0;          // Datagrams of ours declared lost.
   std::uint64_t lost_falsely = 0;  // Of those, acknowledged later.
-  std::uint64_t repaired = 0;    // Chunks sent again on this link.
+  std::uint64_t repaired = 0;      // Chunks sent again on this link.
   std::uint64_t send_errors = 0;
 };
 

@@ -48,7 +48,9 @@ class DatagramBuilder {
     write(out);
     used_ += out.size();
   }
-  void add_content(ContentPool& pool, const Content& content) { contents_ = pool.add(content, contents_); }
+  void add_content(ContentPool& pool, const Content& content) {
+    contents_ = pool.add(content, contents_);
+  }
 
  private:
   std::vector<std::uint8_t> bytes_;

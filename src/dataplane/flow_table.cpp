@@ -10,7 +10,9 @@ namespace mwtun {
 static constexpr std::uint32_t slow_frames_per_second = 20;
 
 FlowTable::FlowTable(const Limits& limits, OutLanes& lanes, std::uint64_t hash_seed)
-    : limits_(limits), lanes_(lanes), seed_(hash_seed),
+    : limits_(limits),
+      lanes_(lanes),
+      seed_(hash_seed),
       buckets_(std::bit_ceil(std::size_t{limits.flows} * 2), none) {}
 
 FlowTable::Assignment FlowTable::assign(const InnerFlow& flow, Instant now) {

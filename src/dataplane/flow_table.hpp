@@ -17,7 +17,8 @@ class FlowTable {
 
   struct Assignment {
     LaneId lane{};
-    /// Order is not kept by the lane for now, so the flow's frames all take the link they took before.
+    /// Order is not kept by the lane for now, so the flow's frames all take the link they took
+    /// before.
     bool pinned = false;
     std::optional<LinkId> pin;
     std::uint32_t entry = 0;
@@ -34,9 +35,9 @@ class FlowTable {
     FlowKey key;
     FlowKind kind = FlowKind::other;
     LaneId lane{};
-    bool shared = false;              // The lane is another flow's too: not ours to give back.
+    bool shared = false;  // The lane is another flow's too: not ours to give back.
     bool ordered = false;
-    std::optional<LaneId> lane_before; // Unordered lane that this flow left, still not empty.
+    std::optional<LaneId> lane_before;  // Unordered lane that this flow left, still not empty.
     std::optional<LinkId> pin;
     std::uint32_t frames_in_window = 0;
     Instant window_began{};

@@ -25,9 +25,8 @@ void HandshakeInitiator::begin_attempt(Tunnel& tunnel, bool rekey, std::uint32_t
   InitiationPayload payload;
   payload.freshness_ns = freshness_ns;
   payload.instance = instance_;
-  payload.ciphers = peer_.cipher ? static_cast<std::uint16_t>(
-                                       cipher_bit(*peer_.cipher) |
-                                       cipher_bit(Cipher::chacha20_poly1305))
+  payload.ciphers = peer_.cipher ? static_cast<std::uint16_t>(cipher_bit(*peer_.cipher) |
+                                                              cipher_bit(Cipher::chacha20_poly1305))
                                  : ciphers_;
   payload.links_max = static_cast<std::uint8_t>(std::max<std::size_t>(1, peer_.links.size()));
   payload.mtu = peer_.mtu;
@@ -36,8 +35,8 @@ void HandshakeInitiator::begin_attempt(Tunnel& tunnel, bool rekey, std::uint32_t
     payload.epoch = static_cast<std::uint8_t>((tunnel.session().epoch() + 1) % wire::epochs);
     payload.resume_index = value_of(tunnel.session().remote);
   }
-  attempt_ = Initiation::start(identity_, peer_.public_key, peer_.preshared_key, index, payload,
-                               entropy_);
+  attempt_ =
+      Initiation::start(identity_, peer_.public_key, peer_.preshared_key, index, payload, entropy_);
   rekeying_ = rekey;
   mismatch_told_ = false;
   sent_on_ = {};
@@ -116,7 +115,8 @@ void HandshakeInitiator::handle_cookie(Tunnel& tunnel, const Path& path, Bytes d
   if (!attempt_ || attempt_->read_cookie(datagram, cookie) != HandshakeError::none) return;
   for (const Link* link : tunnel.links_with_path()) {
     // The socket tells the link; where exactly the responder answered from is its affair.
-    if (link->path.socket != path.socket || link->path.remote.family != path.remote.family) continue;
+    if (link->path.socket != path.socket || link->path.remote.family != path.remote.family)
+      continue;
     std::optional<KnownCookie>& known = cookies_[index_of(link->id)];
     const bool fresh = known && now - known->since < cookie_life && known->cookie == cookie;
     known = KnownCookie{cookie, link->path, now};

@@ -34,13 +34,17 @@ class Freshness {
 };
 
 /// The initiator's side of the handshakes with one peer: when to begin one (no session, a rekey, a
-/// peer that fell silent), on which links, and how often (PROTOCOL.md 3.4). The same initiation goes out
-/// on all links, 250 ms apart.
+/// peer that fell silent), on which links, and how often (PROTOCOL.md 3.4). The same initiation
+/// goes out on all links, 250 ms apart.
 class HandshakeInitiator {
  public:
   HandshakeInitiator(const Identity& identity, const PeerConfig& peer, std::uint16_t ciphers,
                      std::uint64_t instance, Entropy& entropy)
-      : identity_(identity), peer_(peer), ciphers_(ciphers), instance_(instance), entropy_(entropy) {}
+      : identity_(identity),
+        peer_(peer),
+        ciphers_(ciphers),
+        instance_(instance),
+        entropy_(entropy) {}
 
   /// Begins, repeats or ends attempts. @param fresh_index gives an index that is not in use
   template <typename FreshIndex>

@@ -117,7 +117,8 @@ bool HandshakeResponder::confirm(const wire::DataHeader& header, Bytes datagram,
 }
 
 void HandshakeResponder::expire(Instant now) {
-  std::erase_if(half_open_, [&](const HalfOpen& half) { return now - half.since >= half_open_life; });
+  std::erase_if(half_open_,
+                [&](const HalfOpen& half) { return now - half.since >= half_open_life; });
 }
 
 Instant HandshakeResponder::deadline() const {

@@ -10,8 +10,9 @@
 
 namespace mwtun {
 
-/// The responder's memory of one peer's initiations: what was accepted, and what is half open until the
-/// first data datagram opens under its keys (PROTOCOL.md 3.4). Nothing here touches the live session.
+/// The responder's memory of one peer's initiations: what was accepted, and what is half open until
+/// the first data datagram opens under its keys (PROTOCOL.md 3.4). Nothing here touches the live
+/// session.
 class HandshakeResponder {
  public:
   HandshakeResponder(const PeerConfig& peer, std::uint16_t ciphers, std::uint64_t instance,

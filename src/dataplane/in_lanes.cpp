@@ -12,9 +12,10 @@ namespace mwtun {
 static constexpr std::size_t ring_slots_min = 16;
 
 InLanes::InLanes(const Limits& limits, SlabPool& slabs, DropCounters& drops)
-    : limits_(limits), held_max_(std::min<std::size_t>(limits.held_chunks,
-                                                        limits.held_bytes / slabs.slab_bytes())),
-      slabs_(slabs), drops_(drops) {}
+    : limits_(limits),
+      held_max_(std::min<std::size_t>(limits.held_chunks, limits.held_bytes / slabs.slab_bytes())),
+      slabs_(slabs),
+      drops_(drops) {}
 
 void InLanes::insert(LaneId id, std::uint32_t sequence_low, InChunk chunk) {
   Lane& lane = lanes_[id];
@@ -64,9 +65,8 @@ void InLanes::shrink(Lane& lane) {
 bool InLanes::make_room(LaneId id, Lane& lane, std::uint64_t sequence) {
   const std::uint64_t span = sequence - lane.next + 1;
   if (span <= lane.ring.size()) return true;
-  const std::size_t wanted =
-      std::bit_ceil(std::max<std::uint64_t>(std::min<std::uint64_t>(span, limits_.lane_window),
-                                            ring_slots_min));
+  const std::size_t wanted = std::bit_ceil(
+      std::max<std::uint64_t>(std::min<std::uint64_t>(span, limits_.lane_window), ring_slots_min));
   const std::size_t slots_max = std::size_t{limits_.held_chunks} * 4;
   if (wanted > lane.ring.size() && slots_ - lane.ring.size() + wanted <= slots_max) {
     std::vector<Slot> larger(wanted);
@@ -84,8 +84,8 @@ bool InLanes::make_room(LaneId id, Lane& lane, std::uint64_t sequence) {
   return true;
 }
 
-/// Passes everything below `sequence`: whole frames are delivered, pieces dropped. What is missing was
-/// given up by the sender, who counted it, or is given up by us.
+/// Passes everything below `sequence`: whole frames are delivered, pieces dropped. What is missing
+/// was given up by the sender, who counted it, or is given up by us.
 void InLanes::advance_to(LaneId id, Lane& lane, std::uint64_t sequence, Passing passing) {
   std::uint64_t missing = 0;
   while (lane.next < sequence) {
@@ -137,7 +137,7 @@ void InLanes::advance(LaneId, Lane& lane) {
     }
     lane.scanned = at;
     if (at >= end || slot(lane, at).state != Slot::State::held) return;  // Incomplete.
-    if (at > lane.next && slot(lane, at).chunk.first) {  // A frame without an end.
+    if (at > lane.next && slot(lane, at).chunk.first) {                  // A frame without an end.
       while (lane.next < at) drop_slot(lane, lane.next++);
       continue;
     }
@@ -278,8 +278,7 @@ void InLanes::expire(Instant now, Duration backstop) {
       continue;
     }
     release_hole(id);
-    if (i < blocked_.size() && blocked_[i] == id &&
-        lanes_[id].blocked_since + backstop > now) {
+    if (i < blocked_.size() && blocked_[i] == id && lanes_[id].blocked_since + backstop > now) {
       ++i;
     }
   }
@@ -311,9 +310,9 @@ bool InLanes::prove(std::uint64_t clear_units) {
 /// Too much is held: the lane that has waited longest gives up its hole.
 void InLanes::relieve() {
   while (held_ > held_max_ && !blocked_.empty()) {
-    const auto longest = std::min_element(blocked_.begin(), blocked_.end(), [&](LaneId a, LaneId b) {
-      return lanes_[a].blocked_since < lanes_[b].blocked_since;
-    });
+    const auto longest = std::min_element(
+        blocked_.begin(), blocked_.end(),
+        [&](LaneId a, LaneId b) { return lanes_[a].blocked_since < lanes_[b].blocked_since; });
     drops_.add(Drop::lane_overrun);
     release_hole(*longest);
   }

@@ -25,9 +25,9 @@ struct InChunk {
 };
 
 /// The receiver's side of the lanes: takes each chunk once, puts frames together and, in ordered
-/// lanes, in order. A hole holds up its own lane only, until the missing chunk comes, the sender says
-/// that it will not (floor), the backstop ends, or the lane runs a window ahead of it. Memory: at most
-/// Limits::held_chunks chunks, and rings of at most four times as many slots.
+/// lanes, in order. A hole holds up its own lane only, until the missing chunk comes, the sender
+/// says that it will not (floor), the backstop ends, or the lane runs a window ahead of it. Memory:
+/// at most Limits::held_chunks chunks, and rings of at most four times as many slots.
 class InLanes {
  public:
   InLanes(const Limits& limits, SlabPool& slabs, DropCounters& drops);
@@ -67,7 +67,7 @@ class InLanes {
     std::uint32_t held = 0;
     bool blocked = false;
     bool proven = false;
-    std::uint64_t blocked_at = 0;  // The missing sequence, and
+    std::uint64_t blocked_at = 0;     // The missing sequence, and
     std::uint64_t blocker_stamp = 0;  // the stamp of the first chunk behind it.
     Instant blocked_since{};
   };

@@ -25,14 +25,15 @@ static constexpr std::uint8_t protocol_icmpv6 = 58;
 static constexpr std::uint8_t dscp_cs5 = 40;
 static constexpr std::uint16_t port_dns = 53;
 
-static FlowKind read_transport(FlowKey& key, std::uint8_t protocol, std::uint8_t dscp, Bytes payload) {
+static FlowKind read_transport(FlowKey& key, std::uint8_t protocol, std::uint8_t dscp,
+                               Bytes payload) {
   key.bytes[protocol_at] = protocol;
   if (protocol == protocol_icmp || protocol == protocol_icmpv6) return FlowKind::urgent;
   bool dns = false;
   if ((protocol == protocol_tcp || protocol == protocol_udp) && payload.size() >= 4) {
     std::copy_n(payload.begin(), 4, key.bytes.begin() + ports_at);
-    dns = protocol == protocol_udp && (load_be16(payload.data()) == port_dns ||
-                                       load_be16(payload.data() + 2) == port_dns);
+    dns = protocol == protocol_udp &&
+          (load_be16(payload.data()) == port_dns || load_be16(payload.data() + 2) == port_dns);
   }
   if (dns || dscp >= dscp_cs5) return FlowKind::urgent;
   return protocol == protocol_tcp ? FlowKind::stream : FlowKind::other;

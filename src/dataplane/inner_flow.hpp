@@ -16,9 +16,9 @@ struct FlowKey {
 
 /// How a frame wants to be treated.
 enum class FlowKind : std::uint8_t {
-  urgent,   // ICMP, ARP, ND, DNS, DSCP CS5 and above: never held for order.
-  stream,   // TCP: order matters at any rate.
-  other,    // Ordered once it is fast enough for order to mean something.
+  urgent,  // ICMP, ARP, ND, DNS, DSCP CS5 and above: never held for order.
+  stream,  // TCP: order matters at any rate.
+  other,   // Ordered once it is fast enough for order to mean something.
 };
 
 struct InnerFlow {

@@ -6,8 +6,8 @@
 
 namespace mwtun {
 
-/// A T for each lane, made when the lane is first named: the ordered lanes and the unordered ones grow
-/// apart, and a session that uses ten lanes has ten.
+/// A T for each lane, made when the lane is first named: the ordered lanes and the unordered ones
+/// grow apart, and a session that uses ten lanes has ten.
 template <typename T>
 class LaneTable {
  public:

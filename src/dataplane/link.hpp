@@ -41,7 +41,8 @@ struct CandidatePath {
   std::uint64_t bytes_out = 0;
 };
 
-/// One link of a session: where it goes, how it is, what is on its way. State only; the Tunnel acts.
+/// One link of a session: where it goes, how it is, what is on its way. State only; the Tunnel
+/// acts.
 struct Link {
   LinkId id{};
   LinkConfig config;
@@ -80,7 +81,7 @@ struct Link {
   bool want_ping = false;
   Instant last_eliciting{};
 
-  Instant blocked_until{};  // The socket is full.
+  Instant blocked_until{};        // The socket is full.
   std::uint32_t probe_bytes = 0;  // An MTU probe of this size is to be sent.
 
   std::array<LinkSpace, 2> spaces;  // Current epoch, the one before.

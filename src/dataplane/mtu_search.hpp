@@ -20,7 +20,8 @@ class MtuSearch {
   /// True when size() changed.
   bool probe_acknowledged(std::uint32_t size, Instant now);
   void probe_lost(std::uint32_t size, Instant now);
-  /// The fate of an ordinary datagram. True when size() changed: full ones vanish, small ones arrive.
+  /// The fate of an ordinary datagram. True when size() changed: full ones vanish, small ones
+  /// arrive.
   bool acknowledged(std::uint32_t bytes);
   bool lost(std::uint32_t bytes, Instant now);
   /// The kernel refused this size. True when size() changed.
@@ -34,13 +35,13 @@ class MtuSearch {
   std::array<std::uint32_t, candidates_max> candidates_{};
   std::size_t candidate_count_ = 0;
   std::size_t candidate_ = 0;
-  bool searching_ = false;        // Going down the list; else waiting to begin again.
+  bool searching_ = false;  // Going down the list; else waiting to begin again.
   std::uint32_t base_ = 1232;
   std::uint32_t size_ = 1232;
   std::uint32_t refused_ = UINT32_MAX;  // The kernel said no to this.
   unsigned tries_ = 0;
-  unsigned full_lost_ = 0;        // In a row, without a full one between that arrived.
-  bool small_arrived_ = false;    // Since the first of those.
+  unsigned full_lost_ = 0;      // In a row, without a full one between that arrived.
+  bool small_arrived_ = false;  // Since the first of those.
   Instant next_probe_ = never;
 };
 

@@ -26,9 +26,13 @@ struct Node::State {
   };
 
   State(NodeConfig node_config, Entropy& node_entropy, SlabPool& node_slabs, Instant now)
-      : config(std::move(node_config)), entropy(node_entropy), slabs(node_slabs),
-        identity(config.private_key.clone()), limiter(entropy),
-        freshness(config.wall_clock_ns, now), last_input(now) {
+      : config(std::move(node_config)),
+        entropy(node_entropy),
+        slabs(node_slabs),
+        identity(config.private_key.clone()),
+        limiter(entropy),
+        freshness(config.wall_clock_ns, now),
+        last_input(now) {
     const std::uint64_t instance = entropy.u64();
     for (std::size_t i = 0; i < config.peers.size(); ++i) {
       peers.push_back(std::make_unique<Peer>(PeerId{static_cast<std::uint16_t>(i)}, config.peers[i],
@@ -111,7 +115,8 @@ PeerId Node::State::id_of(const Peer& peer) const {
 
 void Node::State::advance(Peer& peer, Instant now) {
   if (!peer.tunnel.config().initiator) return;
-  peer.initiator.advance(peer.tunnel, freshness, [&] { return fresh_index(id_of(peer)); }, now);
+  peer.initiator.advance(
+      peer.tunnel, freshness, [&] { return fresh_index(id_of(peer)); }, now);
 }
 
 void Node::handle_frame(PeerId peer, Frame frame, Instant now) {
@@ -146,7 +151,9 @@ void Node::State::handle_data(const Path& path, Bytes datagram, Instant received
   }
   peer->touched = true;
   Tunnel& tunnel = peer->tunnel;
-  const auto current = [&] { return tunnel.has_session() && tunnel.session().local == header->receiver; };
+  const auto current = [&] {
+    return tunnel.has_session() && tunnel.session().local == header->receiver;
+  };
   if (current() && tunnel.handle_data(path, *header, datagram, received, now)) return;
   if (peer->responder.confirm(*header, datagram, tunnel, now) && current()) {
     tunnel.handle_data(path, *header, datagram, received, now);
@@ -246,8 +253,7 @@ void Node::handle_timeout(Instant now) {
 void Node::State::compute_deadline(Peer& peer) {
   peer.deadline = std::min(peer.tunnel.poll_timeout(), peer.responder.deadline());
   if (peer.tunnel.config().initiator) {
-    peer.deadline =
-        std::min(peer.deadline, peer.initiator.deadline(peer.tunnel, last_input));
+    peer.deadline = std::min(peer.deadline, peer.initiator.deadline(peer.tunnel, last_input));
   }
   peer.touched = false;
 }
@@ -343,7 +349,11 @@ PeerReport Node::report(PeerId peer, Instant now) const {
   return state_->peers[index_of(peer)]->tunnel.report(now);
 }
 
-std::size_t Node::peer_count() const { return state_->peers.size(); }
-const DropCounters& Node::drops() const { return state_->drops; }
+std::size_t Node::peer_count() const {
+  return state_->peers.size();
+}
+const DropCounters& Node::drops() const {
+  return state_->drops;
+}
 
 }  // namespace mwtun

@@ -38,16 +38,17 @@ struct DeliveredFrame {
 };
 
 enum class SendError : std::uint8_t {
-  would_block,   // EAGAIN, ENOBUFS: the queue below is full; try again soon.
-  unreachable,   // ENETUNREACH, EHOSTUNREACH, ENETDOWN, ENODEV, EADDRNOTAVAIL, EINVAL: no way out.
-  forbidden,     // EPERM, EACCES: a firewall says no.
-  too_big,       // EMSGSIZE.
-  refused,       // ECONNREFUSED: nobody listens there.
+  would_block,  // EAGAIN, ENOBUFS: the queue below is full; try again soon.
+  unreachable,  // ENETUNREACH, EHOSTUNREACH, ENETDOWN, ENODEV, EADDRNOTAVAIL, EINVAL: no way out.
+  forbidden,    // EPERM, EACCES: a firewall says no.
+  too_big,      // EMSGSIZE.
+  refused,      // ECONNREFUSED: nobody listens there.
 };
 
-/// The sans-I/O root: one identity, its peers, their sessions and links. It reads no clock and opens
-/// nothing. Inputs are the handle_*() and set_*() calls; after any of them drain poll_datagram(),
-/// poll_frame() and poll_event() until they are empty, in this order, then arm poll_timeout().
+/// The sans-I/O root: one identity, its peers, their sessions and links. It reads no clock and
+/// opens nothing. Inputs are the handle_*() and set_*() calls; after any of them drain
+/// poll_datagram(), poll_frame() and poll_event() until they are empty, in this order, then arm
+/// poll_timeout().
 class Node {
  public:
   /// @param slabs  where frames are put together; also what handle_frame()'s frames are slices of
@@ -56,11 +57,12 @@ class Node {
 
   /// A frame from a peer's interface.
   void handle_frame(PeerId peer, Frame frame, Instant now);
-  /// A datagram as it came in. `received` is the kernel's receive time, not after `now`. The bytes are
-  /// read before this returns.
+  /// A datagram as it came in. `received` is the kernel's receive time, not after `now`. The bytes
+  /// are read before this returns.
   void handle_datagram(const Path& path, Bytes datagram, Instant received, Instant now);
   void handle_timeout(Instant now);
-  /// A datagram from poll_datagram() that could not be sent. Its number is spent; its content is not.
+  /// A datagram from poll_datagram() that could not be sent. Its number is spent; its content is
+  /// not.
   void handle_send_error(const DatagramTag& tag, SendError error, Instant now);
   /// The socket can take datagrams again after would_block.
   void handle_writable(SocketId socket, Instant now);
@@ -77,7 +79,8 @@ class Node {
   [[nodiscard]] std::optional<OutgoingDatagram> poll_datagram(MutableBytes room, Instant now);
   [[nodiscard]] std::optional<DeliveredFrame> poll_frame();
   [[nodiscard]] std::optional<Event> poll_event();
-  /// When handle_timeout() is due; always after the `now` of the last handle_timeout(). `never` if nothing waits.
+  /// When handle_timeout() is due; always after the `now` of the last handle_timeout(). `never` if
+  /// nothing waits.
   [[nodiscard]] Instant poll_timeout() const;
 
   [[nodiscard]] PeerReport report(PeerId peer, Instant now) const;

@@ -15,8 +15,8 @@ namespace mwtun {
 using ChunkIndex = std::uint32_t;
 inline constexpr ChunkIndex no_chunk = UINT32_MAX;
 
-/// A frame, or a piece of one, that was given a lane sequence and is not acknowledged so far. It holds
-/// its slab, so that it can go again without a copy.
+/// A frame, or a piece of one, that was given a lane sequence and is not acknowledged so far. It
+/// holds its slab, so that it can go again without a copy.
 struct OutChunk {
   SlabRef slab;
   std::uint32_t offset = 0;
@@ -24,13 +24,13 @@ struct OutChunk {
   bool first = false;
   bool last = false;
   LaneId lane{};
-  LinkId link{};             // Where it went last.
-  std::uint8_t attempts = 0; // Times it was put into a datagram.
-  bool resolved = false;     // Acknowledged or given up.
-  bool queued = false;       // Waiting to go again.
-  bool free_repair = false;  // Not the network lost it: outside the repair budget.
-  std::uint16_t flights = 0; // Datagrams that carry it and are neither acknowledged nor lost.
-  std::uint16_t holders = 0; // Those, the log entries of lost ones, and the repair queue.
+  LinkId link{};              // Where it went last.
+  std::uint8_t attempts = 0;  // Times it was put into a datagram.
+  bool resolved = false;      // Acknowledged or given up.
+  bool queued = false;        // Waiting to go again.
+  bool free_repair = false;   // Not the network lost it: outside the repair budget.
+  std::uint16_t flights = 0;  // Datagrams that carry it and are neither acknowledged nor lost.
+  std::uint16_t holders = 0;  // Those, the log entries of lost ones, and the repair queue.
   Offload offload;
   std::uint64_t sequence = 0;
   std::uint64_t frame_sequence = 0;  // Of the first piece of its frame.
@@ -55,15 +55,16 @@ class OutLanes {
   /// Settled ones that the logs still hold fill the rest: nothing may be added until they go.
   bool exhausted() const { return live_ >= 2 * limit_; }
   /// Gives the next sequence of the lane to a slice of `frame`.
-  ChunkIndex add(LaneId lane, const Frame& frame, std::uint32_t offset, std::uint32_t size, Instant now);
+  ChunkIndex add(LaneId lane, const Frame& frame, std::uint32_t offset, std::uint32_t size,
+                 Instant now);
   OutChunk& operator[](ChunkIndex index) { return chunks_[index]; }
 
   void hold(ChunkIndex index) { ++chunks_[index].holders; }
   /// Frees the chunk when it is resolved and nothing holds it any more.
   void release(ChunkIndex index);
   void acknowledge(ChunkIndex index);
-  /// The frame of this chunk will not arrive: none of its pieces goes again. True when the rest of it
-  /// is still being cut and must be dropped too.
+  /// The frame of this chunk will not arrive: none of its pieces goes again. True when the rest of
+  /// it is still being cut and must be dropped too.
   bool give_up_frame(ChunkIndex index);
   /// Longest unacknowledged; no_chunk when there is none.
   ChunkIndex oldest() const { return oldest_; }
@@ -95,7 +96,7 @@ class OutLanes {
     std::uint64_t next = 0;
     std::uint64_t frame_sequence = 0;  // Of the first piece of the newest frame.
     bool frame_open = false;           // Of which there is more to come.
-    std::uint64_t given_up = 0;    // One above the last given up: the receiver may wait for it.
+    std::uint64_t given_up = 0;        // One above the last given up: the receiver may wait for it.
     std::uint64_t floor_told = 0;
     std::uint64_t floor_known = 0;  // Acknowledged.
     ChunkIndex front = no_chunk, back = no_chunk;
@@ -113,7 +114,7 @@ class OutLanes {
   std::vector<ChunkIndex> free_chunks_;
   std::vector<LaneId> free_ordered_, free_unordered_;  // Taken from the back.
   std::vector<LaneId> floors_due_;
-  std::size_t live_ = 0;        // Chunks that are not free.
+  std::size_t live_ = 0;  // Chunks that are not free.
   std::size_t unresolved_ = 0;
   ChunkIndex oldest_ = no_chunk, newest_ = no_chunk;
 };

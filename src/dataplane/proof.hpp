@@ -7,16 +7,18 @@
 
 namespace mwtun {
 
-/// How far each link has delivered, in the sender's stamps. A hole before a frame stamped s is proven
-/// when every link has delivered, or lost, all that was sent up to s: the rule of multilink PPP
-/// (RFC 1990 section 4), with each link's own reordering allowed for. Between arrivals the sender's
-/// heads tell what was sent.
+/// How far each link has delivered, in the sender's stamps. A hole before a frame stamped s is
+/// proven when every link has delivered, or lost, all that was sent up to s: the rule of multilink
+/// PPP (RFC 1990 section 4), with each link's own reordering allowed for. Between arrivals the
+/// sender's heads tell what was sent.
 class ProofTracker {
  public:
   /// A datagram arrived; stamps and numbers are rebuilt to 64 bits, numbers within their epoch.
-  void arrived(LinkId link, std::uint8_t epoch, std::uint64_t number, std::uint64_t stamp, Instant now);
+  void arrived(LinkId link, std::uint8_t epoch, std::uint64_t number, std::uint64_t stamp,
+               Instant now);
   /// The sender says: up to `stamp` nothing above `number` was sent on this link.
-  void head(LinkId link, std::uint8_t epoch, std::uint64_t number, std::uint64_t stamp, Instant now);
+  void head(LinkId link, std::uint8_t epoch, std::uint64_t number, std::uint64_t stamp,
+            Instant now);
   /// All links that have carried anything have delivered everything stamped below this. A link that
   /// has for long not delivered what a head told of does not count.
   std::uint64_t clear(Instant now);

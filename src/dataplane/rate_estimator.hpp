@@ -7,12 +7,14 @@
 
 namespace mwtun {
 
-/// What a link can deliver: the largest delivery-rate sample of the last two windows, each a second or
-/// four round trips (draft-cheng-iccrg-delivery-rate-estimation, with BBR's windowed maximum). A sample
-/// taken while the link had no queue says only "at least": without queues the windows do not turn.
+/// What a link can deliver: the largest delivery-rate sample of the last two windows, each a second
+/// or four round trips (draft-cheng-iccrg-delivery-rate-estimation, with BBR's windowed maximum). A
+/// sample taken while the link had no queue says only "at least": without queues the windows do not
+/// turn.
 class RateEstimator {
  public:
-  void sample(std::uint64_t bytes, Duration interval, bool queue_standing, Duration rtt, Instant now) {
+  void sample(std::uint64_t bytes, Duration interval, bool queue_standing, Duration rtt,
+              Instant now) {
     if (interval < microseconds(500)) return;  // Ack compression; says nothing of the link.
     const auto bps = static_cast<std::uint64_t>(static_cast<double>(bytes) * 8e9 /
                                                 static_cast<double>(interval.count()));
@@ -86,8 +88,8 @@ class LossMeter {
   std::uint32_t ppm_ = 0;
 };
 
-/// One-way delay of a link as seen from the receiver, up to an offset that is the same for all links
-/// of the session (the two clocks are): so differences between links are true.
+/// One-way delay of a link as seen from the receiver, up to an offset that is the same for all
+/// links of the session (the two clocks are): so differences between links are true.
 class DelayMeter {
  public:
   void sample(std::int64_t delay_units, Instant now) {

@@ -7,7 +7,8 @@ namespace mwtun {
 void ReceivedLog::add(std::uint64_t number, std::uint64_t arrival_units) {
   ++total_;
   arrivals_[next_arrival_++ % arrivals_.size()] = {number, arrival_units};
-  // Runs go downwards; the first that begins at or below number + 1 is the one to join or to precede.
+  // Runs go downwards; the first that begins at or below number + 1 is the one to join or to
+  // precede.
   std::size_t at = 0;
   while (at < count_ && runs_[at].first > number + 1) ++at;
   if (at < count_ && runs_[at].first == number + 1) {

@@ -18,13 +18,13 @@ enum class LinkState : std::uint8_t { down, probing, up, lossy };
 /// Why a link is in its state.
 enum class LinkReason : std::uint8_t {
   none,
-  starting,        // Nothing tried so far.
-  no_path,         // No address or no interface: see the event loop's log.
-  no_session,      // The handshake has not finished.
-  joining,         // JOIN sent, no answer so far.
-  validated,       // Both directions answered.
-  silent,          // Nothing acknowledged for 300 ms under load, or three probes idle.
-  send_error,      // The kernel refused to send.
+  starting,    // Nothing tried so far.
+  no_path,     // No address or no interface: see the event loop's log.
+  no_session,  // The handshake has not finished.
+  joining,     // JOIN sent, no answer so far.
+  validated,   // Both directions answered.
+  silent,      // Nothing acknowledged for 300 ms under load, or three probes idle.
+  send_error,  // The kernel refused to send.
   high_loss,
   peer_closed,
   administrative,
@@ -40,13 +40,13 @@ struct LinkReport {
   bool suspect = false;  // Nothing acknowledged lately; new frames avoid it. Soft, not a state.
   Instant since{};       // Of `state`.
   Path path;
-  Duration rtt{};        // Smoothed; zero: never measured.
+  Duration rtt{};  // Smoothed; zero: never measured.
   Duration rtt_min{};
   Duration rtt_var{};
-  std::uint32_t loss_ppm = 0;           // Of what we sent, over the last second or so.
-  std::uint64_t delivered_bps = 0;      // UDP payload we sent that arrived, now.
-  std::uint64_t received_bps = 0;       // UDP payload that came in, now.
-  std::uint32_t datagram_bytes = 0;     // Largest datagram in use.
+  std::uint32_t loss_ppm = 0;        // Of what we sent, over the last second or so.
+  std::uint64_t delivered_bps = 0;   // UDP payload we sent that arrived, now.
+  std::uint64_t received_bps = 0;    // UDP payload that came in, now.
+  std::uint32_t datagram_bytes = 0;  // Largest datagram in use.
   std::uint64_t bytes_in_flight = 0;
   std::uint32_t times_up = 0;
   std::uint32_t times_down = 0;
@@ -64,9 +64,9 @@ struct PeerReport {
   std::uint8_t epoch = 0;
   SchedulerKind scheduler = SchedulerKind::adaptive;
   std::uint16_t mtu = 0;
-  Address observed;  // Our address as the peer saw it in the handshake (initiator).
-  std::uint64_t frames_queued = 0;     // Waiting to be sent.
-  std::uint64_t frames_reordering = 0; // Held for order or for missing pieces.
+  Address observed;                 // Our address as the peer saw it in the handshake (initiator).
+  std::uint64_t frames_queued = 0;  // Waiting to be sent.
+  std::uint64_t frames_reordering = 0;  // Held for order or for missing pieces.
   std::uint64_t bytes_held = 0;
   std::uint64_t chunks_unacknowledged = 0;  // Sent; frames and pieces of frames.
   FrameCounters frames;
@@ -81,9 +81,10 @@ struct Event {
     session_down,
     session_rekeyed,
     handshake_unanswered,  // Several initiations without any answer.
-    handshake_mismatch,    // An answer came that our keys do not open: check public and preshared key.
+    handshake_mismatch,    // An answer came that our keys do not open: check public and preshared
+                           // key.
     link_changed,
-    link_moved,            // Path changed after validation.
+    link_moved,  // Path changed after validation.
     datagram_size_changed,
   };
   Kind kind{};

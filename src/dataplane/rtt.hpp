@@ -5,8 +5,8 @@
 
 namespace mwtun {
 
-/// Round-trip time of a link: smoothed and variance as in RFC 9002 section 5.3; the minimum over the
-/// last 10 to 20 s, since a path can become longer.
+/// Round-trip time of a link: smoothed and variance as in RFC 9002 section 5.3; the minimum over
+/// the last 10 to 20 s, since a path can become longer.
 class RttEstimator {
  public:
   /// `ack_delay` is what the peer says it waited; it counts only as far as the sample stays above

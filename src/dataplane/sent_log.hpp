@@ -14,8 +14,8 @@ struct Content {
   enum class Kind : std::uint8_t { chunk, floor, settings };
   Kind kind = Kind::chunk;
   std::uint32_t next = UINT32_MAX;
-  std::uint32_t value = 0;      // Chunk index, or lane.
-  std::uint64_t sequence = 0;   // Of a floor.
+  std::uint32_t value = 0;     // Chunk index, or lane.
+  std::uint64_t sequence = 0;  // Of a floor.
 };
 
 /// Free list of Contents; grows to what the bounded number of datagrams and chunks can need.
@@ -45,8 +45,8 @@ struct SentDatagram {
   Instant delivered_before_at{};
 };
 
-/// The datagrams sent on one link in one epoch: a ring from the oldest whose fate may still change to
-/// the next number. At most `capacity_max`; when it is full nothing more may be sent.
+/// The datagrams sent on one link in one epoch: a ring from the oldest whose fate may still change
+/// to the next number. At most `capacity_max`; when it is full nothing more may be sent.
 class SentLog {
  public:
   static constexpr std::size_t capacity_max = 16384;
@@ -66,8 +66,8 @@ class SentLog {
     if (!any_acknowledged_ || number > largest_acknowledged_) largest_acknowledged_ = number;
     any_acknowledged_ = true;
   }
-  /// Gives up the entries at the front whose fate is settled, calling `forget` for each; lost ones stay
-  /// until `lost_before`, since a late acknowledgement tells that the link reorders.
+  /// Gives up the entries at the front whose fate is settled, calling `forget` for each; lost ones
+  /// stay until `lost_before`, since a late acknowledgement tells that the link reorders.
   template <typename Forget>
   void trim(Instant lost_before, Forget&& forget) {
     for (; base_ < next_; ++base_) {

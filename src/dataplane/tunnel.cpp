@@ -13,8 +13,14 @@ static constexpr std::size_t events_max = 256;
 
 Tunnel::Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entropy& entropy,
                SlabPool& slabs, Instant now)
-    : id_(id), config_(config), limits_(node.limits), offload_(node.offload), entropy_(entropy),
-      slabs_(slabs), scheduler_(config.scheduler), hash_fields_(config.hash_fields),
+    : id_(id),
+      config_(config),
+      limits_(node.limits),
+      offload_(node.offload),
+      entropy_(entropy),
+      slabs_(slabs),
+      scheduler_(config.scheduler),
+      hash_fields_(config.hash_fields),
       mtu_(config.mtu) {
   for (std::size_t i = 0; i < config.links.size() && i < links_max; ++i) {
     Link& l = make_link(LinkId{static_cast<std::uint8_t>(i)}, now);
@@ -59,10 +65,11 @@ void Tunnel::rotate_keys(EpochKeys keys, Instant now) {
   const std::uint8_t epoch = keys.epoch;
   session_->rotate(std::move(keys));
   each_link([&](Link& l) {
-    // What is still unacknowledged under the key before the old one will never be: there is no key to
-    // acknowledge it under.
+    // What is still unacknowledged under the key before the old one will never be: there is no key
+    // to acknowledge it under.
     LinkSpace& oldest = l.spaces[1];
-    for (std::uint64_t n = oldest.sent.unsettled(); oldest.used && n < oldest.sent.next_number(); ++n) {
+    for (std::uint64_t n = oldest.sent.unsettled(); oldest.used && n < oldest.sent.next_number();
+         ++n) {
       if (oldest.sent[n].fate == SentDatagram::Fate::in_flight) lose(l, oldest, n, false, now);
     }
     trim_logs(l, oldest, now + seconds(3600));
@@ -129,8 +136,8 @@ bool Tunnel::frame_acceptable(const Frame& frame) {
     drops_.add(Drop::frame_too_short);
     return false;
   }
-  const std::size_t limit = frame.offload.gso == Offload::Gso::none ? mtu_ + frame_overhead_max
-                                                                    : super_frame_bytes_max;
+  const std::size_t limit =
+      frame.offload.gso == Offload::Gso::none ? mtu_ + frame_overhead_max : super_frame_bytes_max;
   if (frame.size > limit) {
     drops_.add(Drop::frame_too_long);
     return false;

@@ -21,11 +21,12 @@
 
 namespace mwtun {
 
-/// One peer: its links and, while there is one, the session that frames travel in. Handshakes are made
-/// outside (HandshakeInitiator, HandshakeResponder) and come in as keys. Same face as the Node, for
-/// one peer. The implementation stands in four files: tunnel.cpp (sessions, frames in, report),
-/// tunnel_send.cpp (queue to datagram), tunnel_receive.cpp (datagram to frames), tunnel_feedback.cpp
-/// (acknowledgements, loss, repair) and tunnel_links.cpp (link states and timers).
+/// One peer: its links and, while there is one, the session that frames travel in. Handshakes are
+/// made outside (HandshakeInitiator, HandshakeResponder) and come in as keys. Same face as the
+/// Node, for one peer. The implementation stands in six files: tunnel.cpp (sessions, frames in,
+/// report), tunnel_send.cpp (queue to datagram), tunnel_control.cpp (control chunks),
+/// tunnel_receive.cpp (datagram to frames), tunnel_feedback.cpp (acknowledgements, loss, repair)
+/// and tunnel_links.cpp (link states and timers).
 class Tunnel {
  public:
   Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entropy& entropy,
@@ -86,7 +87,7 @@ class Tunnel {
     ContentPool contents;
     Ring<ChunkIndex> repair;
     std::array<DatagramBuilder, links_max> builders;
-    std::uint64_t peer_stamp = 0;       // Largest seen, rebuilt to 64 bits.
+    std::uint64_t peer_stamp = 0;  // Largest seen, rebuilt to 64 bits.
     Instant peer_stamp_at{};
     std::uint64_t last_stamp = 0;
     bool settings_acknowledged = false;
@@ -128,7 +129,7 @@ class Tunnel {
   void drop_queue(Drop reason);
   bool frame_acceptable(const Frame& frame);
 
-  // tunnel_send.cpp
+  // tunnel_control.cpp
   std::optional<OutgoingDatagram> poll_control(MutableBytes room, Instant now);
   std::optional<OutgoingDatagram> send_answer(Link& l, MutableBytes room, Instant now);
   std::optional<OutgoingDatagram> send_challenge(Link& l, MutableBytes room, Instant now);
@@ -142,6 +143,8 @@ class Tunnel {
   bool add_pings(Instant now);
   bool add_quiet_heads(Instant now);
   void add_heads(DatagramBuilder& builder, Instant now);
+
+  // tunnel_send.cpp
   bool append_repair(Instant now);
   bool append_frame(Instant now);
   bool begin_frame(Instant now);

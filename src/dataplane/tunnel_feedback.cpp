@@ -1,5 +1,5 @@
-// What the acknowledgements say: fate of datagrams, round trips, delivery rate; and what follows for
-// the chunks that were lost: repair on another link, or giving up and saying so.
+// What the acknowledgements say: fate of datagrams, round trips, delivery rate; and what follows
+// for the chunks that were lost: repair on another link, or giving up and saying so.
 #include <algorithm>
 
 #include "base/planted.hpp"
@@ -24,8 +24,7 @@ bool Tunnel::handle_ack(Link& came_on, Bytes body, Instant received, Instant now
   Link& l = *about;
   SentLog& sent = space->sent;
   const std::uint64_t largest = ack.ranges[0].last;
-  const bool newly = sent.contains(largest) &&
-                     sent[largest].fate == SentDatagram::Fate::in_flight;
+  const bool newly = sent.contains(largest) && sent[largest].fate == SentDatagram::Fate::in_flight;
   if (newly && sent[largest].eliciting && &came_on == &l && sent[largest].sent >= rtt_valid_from_) {
     l.rtt.sample(received - sent[largest].sent, wire::stamp_duration(ack.delay_units), now);
     views_stale_ = true;
@@ -33,7 +32,8 @@ bool Tunnel::handle_ack(Link& came_on, Bytes body, Instant received, Instant now
   const std::uint64_t delivered_before = newly ? sent[largest].delivered_before : 0;
   const Instant before_at = newly ? sent[largest].delivered_before_at : now;
   for (std::size_t i = 0; i < ack.range_count; ++i) {
-    for (std::uint64_t n = std::max(ack.ranges[i].first, sent.base()); n <= ack.ranges[i].last; ++n) {
+    for (std::uint64_t n = std::max(ack.ranges[i].first, sent.base()); n <= ack.ranges[i].last;
+         ++n) {
       acknowledge(l, *space, n, now);
     }
   }
@@ -53,7 +53,8 @@ bool Tunnel::handle_ack(Link& came_on, Bytes body, Instant received, Instant now
 
 void Tunnel::acknowledge(Link& l, LinkSpace& space, std::uint64_t number, Instant now) {
   SentDatagram& sent = space.sent[number];
-  if (sent.fate == SentDatagram::Fate::acknowledged || sent.fate == SentDatagram::Fate::none) return;
+  if (sent.fate == SentDatagram::Fate::acknowledged || sent.fate == SentDatagram::Fate::none)
+    return;
   const bool was_lost = sent.fate == SentDatagram::Fate::lost;
   sent.fate = SentDatagram::Fate::acknowledged;
   const bool eliciting = sent.eliciting;
@@ -188,7 +189,8 @@ void Tunnel::requeue_unacknowledged(Link& l) {
     for (std::uint64_t n = space.sent.unsettled(); n < space.sent.next_number(); ++n) {
       const SentDatagram& sent = space.sent[n];
       if (sent.fate != SentDatagram::Fate::in_flight) continue;
-      for (std::uint32_t at = sent.contents; at != ContentPool::none; at = flow_->contents[at].next) {
+      for (std::uint32_t at = sent.contents; at != ContentPool::none;
+           at = flow_->contents[at].next) {
         const Content& content = flow_->contents[at];
         if (content.kind != Content::Kind::chunk) continue;
         OutChunk& chunk = flow_->out[content.value];
@@ -204,7 +206,8 @@ void Tunnel::give_up(ChunkIndex index) {
   const LaneId lane = flow_->out[index].lane;
   const bool unfinished = flow_->out.give_up_frame(index);
   drops_.add(Drop::repair_given_up);
-  if (unfinished && cutting_.active && cutting_.offset > 0 && cutting_.lane.lane == lane) cutting_ = {};
+  if (unfinished && cutting_.active && cutting_.offset > 0 && cutting_.lane.lane == lane)
+    cutting_ = {};
 }
 
 void Tunnel::forget_contents(SentDatagram& sent) {
@@ -223,9 +226,10 @@ void Tunnel::trim_logs(Link& l, LinkSpace& space, Instant now) {
   space.sent.trim(now - kept, [this](SentDatagram& sent) { forget_contents(sent); });
 }
 
-/// How long a lane waits for a hole: until whatever the sender may still do must have come. The hole's
-/// chunk may have gone by the slowest link (the spread of the delays), be missed there after a round trip
-/// of that link, and come again by the best. All as it is now, with the queues that stand in the lines.
+/// How long a lane waits for a hole: until whatever the sender may still do must have come. The
+/// hole's chunk may have gone by the slowest link (the spread of the delays), be missed there after
+/// a round trip of that link, and come again by the best. All as it is now, with the queues that
+/// stand in the lines.
 Duration Tunnel::backstop(Instant now) const {
   Duration best = Duration::max(), worst{};
   std::int64_t earliest = INT64_MAX, latest = INT64_MIN;

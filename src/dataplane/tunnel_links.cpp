@@ -106,7 +106,8 @@ void Tunnel::link_answered(Link& l, Instant now) {
     l.suspect = false;
     views_stale_ = true;
   }
-  if (l.state == LinkState::lossy || l.state == LinkState::up || !l.validated || !l.has_path) return;
+  if (l.state == LinkState::lossy || l.state == LinkState::up || !l.validated || !l.has_path)
+    return;
   l.next_probe = now + probe_interval_idle;
   set_state(l, LinkState::up, LinkReason::validated, now);
 }
@@ -117,13 +118,15 @@ void Tunnel::link_silent(Link& l, Instant now) {
   l.waiting_since = l.loss_deadline = never;
   set_state(l, LinkState::down, LinkReason::silent, now);
   for (LinkSpace& space : l.spaces) {
-    for (std::uint64_t n = space.sent.unsettled(); space.used && n < space.sent.next_number(); ++n) {
+    for (std::uint64_t n = space.sent.unsettled(); space.used && n < space.sent.next_number();
+         ++n) {
       lose(l, space, n, false, now);
     }
     space.sent.settle_below(space.sent.next_number());
   }
   l.probing_since = now;
   l.next_probe = now;
+  flow_->proof.forget(l.id);
   refresh_views(now);
 }
 
@@ -208,8 +211,8 @@ void Tunnel::close(Instant now) {
 
 // ---- Timers -----------------------------------------------------------------------------------
 
-/// If our own loop was late (or the host slept), the peer's silence until now says nothing, and how long its
-/// acknowledgements took says as little.
+/// If our own loop was late (or the host slept), the peer's silence until now says nothing, and how
+/// long its acknowledgements took says as little.
 void Tunnel::notice_lateness(Instant now) {
   const Duration late = deadline_ == never ? Duration{0} : now - deadline_;
   deadline_ = never;
@@ -277,8 +280,7 @@ void Tunnel::silence_timers(Link& l, Instant now) {
   if (!l.carries()) {
     if (now < l.next_probe) return;
     const bool fresh = now - l.probing_since < eager;
-    const Duration late =
-        l.config.metered ? probe_interval_down_metered : probe_interval_down_late;
+    const Duration late = l.config.metered ? probe_interval_down_metered : probe_interval_down_late;
     l.want_ping = true;
     l.next_probe = now + (fresh ? probe_interval_down : late);
     return;
@@ -310,17 +312,17 @@ void Tunnel::silence_timers(Link& l, Instant now) {
 }
 
 Instant Tunnel::link_deadline(const Link& l) const {
-  Instant first = std::min({l.next_join, l.loss_deadline, l.spaces[0].ack_deadline,
-                            l.spaces[1].ack_deadline});
+  Instant first =
+      std::min({l.next_join, l.loss_deadline, l.spaces[0].ack_deadline, l.spaces[1].ack_deadline});
   if (l.blocked_until != Instant{}) first = std::min(first, l.blocked_until);
   if (l.candidate) {
     first = std::min({first, l.candidate->since + candidate_lifetime, l.candidate->next_challenge});
   }
-  if (!l.has_path || !l.validated) return first;
+  if (!l.has_path || !l.validated || planted(Fault::lost_timer)) return first;
   first = std::min(first, l.next_probe);
   if (!l.carries()) return first;
   first = std::min(first, l.mtu.deadline());
-  if (l.waiting_since != never && !planted(Fault::lost_timer)) {
+  if (l.waiting_since != never) {
     first = std::min(first, l.waiting_since + (l.suspect ? l.down_after() : l.suspect_after()));
   }
   return first;
@@ -332,7 +334,7 @@ Instant Tunnel::poll_timeout() const {
     first = session_->next_expiry();
     each_link([&](const Link& l) { first = std::min(first, link_deadline(l)); });
     first = std::min(first, flow_->heads_deadline);
-    if (flow_->in.blocked_lanes() > 0 && !planted(Fault::lost_timer)) {
+    if (flow_->in.blocked_lanes() > 0) {
       first = std::min(first, flow_->in.deadline(backstop(now_)));
     }
     if (!flow_->repair.empty() && any_carries_) first = std::min(first, now_ + repair_retry);
@@ -341,6 +343,8 @@ Instant Tunnel::poll_timeout() const {
   return first;
 }
 
-void Tunnel::after_input(Instant now) { now_ = std::max(now_, now); }
+void Tunnel::after_input(Instant now) {
+  now_ = std::max(now_, now);
+}
 
 }  // namespace mwtun

@@ -1,6 +1,6 @@
 // From datagram to frames. Cheap checks first, then the tag, and only then does anything change:
-// window, path, delays, chunks. What a peer that is who it says it is may still get wrong is bounded
-// where it is used.
+// window, path, delays, chunks. What a peer that is who it says it is may still get wrong is
+// bounded where it is used.
 #include <algorithm>
 
 #include "base/planted.hpp"
@@ -34,7 +34,8 @@ bool Tunnel::handle_data(const Path& path, const wire::DataHeader& header, Bytes
     drops_.add(Drop::replayed);
     return true;
   }
-  if (planted(Fault::commit_before_authentication) && space != nullptr) space->window.commit(number);
+  if (planted(Fault::commit_before_authentication) && space != nullptr)
+    space->window.commit(number);
   const std::size_t content_bytes = datagram.size() - wire::header_bytes - wire::tag_bytes;
   if (content_bytes > slabs_.slab_bytes()) {
     drops_.add(Drop::datagram_malformed);
@@ -47,8 +48,8 @@ bool Tunnel::handle_data(const Path& path, const wire::DataHeader& header, Bytes
   }
   const MutableBytes content(slab.data(), content_bytes);
   if (!keys->receive.open(wire::nonce_number(header.link, number),
-                          datagram.first(wire::header_bytes),
-                          datagram.subspan(wire::header_bytes), content)) {
+                          datagram.first(wire::header_bytes), datagram.subspan(wire::header_bytes),
+                          content)) {
     ++keys->failed;
     drops_.add(Drop::forged);
     return true;
@@ -80,8 +81,8 @@ bool Tunnel::handle_data(const Path& path, const wire::DataHeader& header, Bytes
   return true;
 }
 
-/// Where the datagram came from matters only when it is the newest: an old copy from elsewhere moves
-/// nothing (PROTOCOL.md 4.4).
+/// Where the datagram came from matters only when it is the newest: an old copy from elsewhere
+/// moves nothing (PROTOCOL.md 4.4).
 void Tunnel::note_path(Link& l, const Path& path, std::size_t bytes, bool newest, Instant now) {
   if (config_.initiator) return;  // Our own file says where the responder is.
   if (l.candidate && l.candidate->path == path) l.candidate->bytes_in += bytes;
@@ -98,18 +99,21 @@ void Tunnel::read_content(Link& l, const Path& path, const SlabRef& slab, Bytes 
   // would not.
   Flow& flow = *flow_;
   const std::uint64_t elapsed =
-      flow.peer_stamp == 0 ? 0 : wire::stamp_units(received) - wire::stamp_units(flow.peer_stamp_at);
+      flow.peer_stamp == 0 ? 0
+                           : wire::stamp_units(received) - wire::stamp_units(flow.peer_stamp_at);
   const std::uint64_t stamp = wire::expand(flow.peer_stamp + elapsed, in.u24(), 24);
   if (stamp >= flow.peer_stamp) flow.peer_stamp = stamp, flow.peer_stamp_at = received;
-  l.delay.sample(static_cast<std::int64_t>(wire::stamp_units(received)) -
-                     static_cast<std::int64_t>(stamp), now);
+  l.delay.sample(
+      static_cast<std::int64_t>(wire::stamp_units(received)) - static_cast<std::int64_t>(stamp),
+      now);
 
   bool eliciting = false;
   std::optional<Offload> offload;
   wire::ParsedChunk chunk;
   wire::Next next;
   while ((next = wire::next_chunk(in, chunk)) == wire::Next::chunk) {
-    eliciting |= chunk.is_frame || (chunk.type != wire::Chunk::ack && chunk.type != wire::Chunk::heads);
+    eliciting |=
+        chunk.is_frame || (chunk.type != wire::Chunk::ack && chunk.type != wire::Chunk::heads);
     if (!chunk.is_frame) {
       if (chunk.type == wire::Chunk::offload) {
         offload = wire::read_offload(chunk.body);
@@ -197,8 +201,9 @@ bool Tunnel::read_join(Link& l, Bytes body, Instant now) {
   if (config_.initiator) return true;
   l.config.name.assign(join->name.begin(), join->name.end());
   // Names go into logs and status tables.
-  std::replace_if(l.config.name.begin(), l.config.name.end(),
-                  [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  std::replace_if(
+      l.config.name.begin(), l.config.name.end(),
+      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
   l.config.weight = join->weight;
   l.config.priority = join->priority;
   l.config.role = static_cast<LinkRole>(join->role);

@@ -19,7 +19,8 @@ void write_header(Writer& out, const DataHeader& header) {
 std::optional<DataHeader> read_header(Bytes datagram) {
   if (datagram.size() < overhead_bytes) return std::nullopt;
   const std::uint8_t first = datagram[0];
-  if ((first & 0x0f) != static_cast<unsigned>(Type::data) || (first & 0xc0) != 0) return std::nullopt;
+  if ((first & 0x0f) != static_cast<unsigned>(Type::data) || (first & 0xc0) != 0)
+    return std::nullopt;
   if (datagram[1] >= links_max) return std::nullopt;
   DataHeader header;
   header.epoch = static_cast<std::uint8_t>(first >> 4 & 3);
@@ -64,9 +65,8 @@ std::optional<Offload> read_offload(Bytes body) {
 
 bool write_ack(Writer& out, const Ack& ack) {
   constexpr std::size_t fixed = 1 + 4 + 2 + 4;
-  const std::size_t room =
-      std::min(control_body_max, out.room() < control_header_bytes ? 0
-                                                                   : out.room() - control_header_bytes);
+  const std::size_t room = std::min(
+      control_body_max, out.room() < control_header_bytes ? 0 : out.room() - control_header_bytes);
   MWTUN_ASSERT(ack.range_count > 0 && ack.range_count <= ack_ranges_max);
   const AckRange& top = ack.ranges[0];
   const auto first_run = static_cast<std::uint32_t>(top.last - top.first);

@@ -44,7 +44,9 @@ inline constexpr unsigned epochs = 4;
 /// Lanes below are ordered, the others unordered.
 inline constexpr std::uint16_t unordered_lanes_from = 3072;
 
-constexpr bool lane_ordered(LaneId lane) { return value_of(lane) < unordered_lanes_from; }
+constexpr bool lane_ordered(LaneId lane) {
+  return value_of(lane) < unordered_lanes_from;
+}
 
 struct DataHeader {
   std::uint8_t epoch = 0;
@@ -73,7 +75,9 @@ constexpr std::uint64_t expand(std::uint64_t expected, std::uint64_t low, unsign
 constexpr std::uint64_t stamp_units(Instant at) {
   return static_cast<std::uint64_t>(at.time_since_epoch().count()) / stamp_unit_ns;
 }
-constexpr Duration stamp_duration(std::int64_t units) { return Duration{units * stamp_unit_ns}; }
+constexpr Duration stamp_duration(std::int64_t units) {
+  return Duration{units * stamp_unit_ns};
+}
 
 struct FrameChunk {
   LaneId lane{};
@@ -114,7 +118,8 @@ struct Ack {
 /// room for even the smallest.
 bool write_ack(Writer& out, const Ack& ack);
 /// `expected`: one above the largest number we have sent on that link in that epoch, to rebuild the
-/// numbers from; it is called with the link and epoch. False: malformed, or about a number never sent.
+/// numbers from; it is called with the link and epoch. False: malformed, or about a number never
+/// sent.
 struct AckKey {
   LinkId link{};
   std::uint8_t epoch = 0;

@@ -7,8 +7,9 @@
 
 namespace mwtun {
 
-/// When `bytes` more would be delivered by this link, from now: what is in flight beyond the path's own
-/// capacity queues at its bottleneck. A link of unknown rate is taken for 10 Mbit/s until it shows more.
+/// When `bytes` more would be delivered by this link, from now: what is in flight beyond the path's
+/// own capacity queues at its bottleneck. A link of unknown rate is taken for 10 Mbit/s until it
+/// shows more.
 Duration predicted_delivery(const LinkView& link, std::uint32_t bytes);
 
 /// Earliest Delivery Path First (Chebrolu and Rao, IEEE TMC 5(4), 2006) over measured RTT and rate.

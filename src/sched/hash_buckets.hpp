@@ -8,9 +8,9 @@
 
 namespace mwtun {
 
-/// LACP-like: a flow's hash names one of 256 buckets, a bucket one link. Buckets are spread by measured
-/// rate where every eligible link has one, else by weight, and move only when the set of eligible links
-/// changes; then no more of them than must.
+/// LACP-like: a flow's hash names one of 256 buckets, a bucket one link. Buckets are spread by
+/// measured rate where every eligible link has one, else by weight, and move only when the set of
+/// eligible links changes; then no more of them than must.
 class HashBuckets {
  public:
   static constexpr std::size_t bucket_count = 256;

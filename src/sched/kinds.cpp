@@ -14,8 +14,12 @@ static std::optional<Kind> find_name(const char* const (&names)[count], std::str
   return std::nullopt;
 }
 
-const char* to_string(SchedulerKind kind) { return scheduler_names[static_cast<int>(kind)]; }
-const char* to_string(HashFields fields) { return hash_names[static_cast<int>(fields)]; }
+const char* to_string(SchedulerKind kind) {
+  return scheduler_names[static_cast<int>(kind)];
+}
+const char* to_string(HashFields fields) {
+  return hash_names[static_cast<int>(fields)];
+}
 
 std::optional<SchedulerKind> scheduler_from_name(std::string_view name) {
   return find_name<SchedulerKind>(scheduler_names, name);

@@ -8,11 +8,11 @@ namespace mwtun {
 
 /// How good a link is at the moment; schedulers use the best tier that has any link.
 enum class LinkTier : std::uint8_t {
-  healthy,         // Up, answers.
-  backup,          // Healthy, but to be used only when no other is.
-  lossy,           // Loses so much that any healthy one is better.
+  healthy,  // Up, answers.
+  backup,   // Healthy, but to be used only when no other is.
+  lossy,    // Loses so much that any healthy one is better.
   lossy_backup,
-  suspect,         // Has not acknowledged lately.
+  suspect,  // Has not acknowledged lately.
   unusable,
 };
 

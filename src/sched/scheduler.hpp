@@ -28,8 +28,9 @@ class Scheduler {
   void update(std::span<const LinkView> links, Instant now);
   /// Links that update() found eligible; a redundant frame goes on all of them.
   LinkSet eligible() const { return eligible_; }
-  /// The link for `bytes` more of the flow with this hash; none when no link is eligible. `links` has
-  /// the current facts, in the order of update(). `except` is avoided where another is eligible.
+  /// The link for `bytes` more of the flow with this hash; none when no link is eligible. `links`
+  /// has the current facts, in the order of update(). `except` is avoided where another is
+  /// eligible.
   std::optional<LinkId> pick(std::span<const LinkView> links, std::uint32_t bytes,
                              std::uint64_t flow_hash, LinkSet except = {});
   /// The link on which this would arrive soonest, whatever the kind: for repairs and urgent frames.

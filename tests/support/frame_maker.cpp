@@ -26,13 +26,10 @@ std::size_t network_bytes(FlowKind kind) {
 std::size_t transport_bytes(FlowKind kind) {
   switch (kind) {
     case FlowKind::tcp4:
-    case FlowKind::tcp6:
-      return 20;
+    case FlowKind::tcp6: return 20;
     case FlowKind::arp:
-    case FlowKind::other:
-      return 0;
-    default:
-      return 8;
+    case FlowKind::other: return 0;
+    default: return 8;
   }
 }
 std::size_t link_bytes(const FlowShape& shape) {
@@ -195,24 +192,15 @@ std::optional<FrameTag> refuse(std::string* why, const char* text) {
 
 const char* to_string(FlowKind kind) {
   switch (kind) {
-    case FlowKind::tcp4:
-      return "tcp4";
-    case FlowKind::tcp6:
-      return "tcp6";
-    case FlowKind::udp4:
-      return "udp4";
-    case FlowKind::udp6:
-      return "udp6";
-    case FlowKind::icmp4:
-      return "icmp4";
-    case FlowKind::arp:
-      return "arp";
-    case FlowKind::dns:
-      return "dns";
-    case FlowKind::voice:
-      return "voice";
-    case FlowKind::other:
-      return "other";
+    case FlowKind::tcp4: return "tcp4";
+    case FlowKind::tcp6: return "tcp6";
+    case FlowKind::udp4: return "udp4";
+    case FlowKind::udp6: return "udp6";
+    case FlowKind::icmp4: return "icmp4";
+    case FlowKind::arp: return "arp";
+    case FlowKind::dns: return "dns";
+    case FlowKind::voice: return "voice";
+    case FlowKind::other: return "other";
   }
   return "?";
 }

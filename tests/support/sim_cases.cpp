@@ -375,6 +375,27 @@ Outcome silent_death(std::uint64_t seed) {
   return world.oracle.violation();
 }
 
+Outcome last_frame_on_a_dying_link(std::uint64_t seed) {
+  // Nothing comes after it that could tell of its loss: only our own clock can.
+  World world(pair_over(seed, {line(milliseconds(5)), line(milliseconds(40))}));
+  const std::size_t flow = world.add_flow(FlowKind::tcp4, 0, true);
+  world.run_until(seconds(3));
+  for (int round = 0; round < 20; ++round) {
+    for (int i = 0; i < 20; ++i) {
+      world.send_frame(flow, 500);
+      world.run_for(milliseconds(20) + microseconds(world.chance.below(20'000)));
+    }
+    world.kill_link(0, 0);
+    world.send_frame(flow, 500);
+    world.run_for(seconds(2) + microseconds(world.chance.below(1'000'000)));
+    world.kill_link(0, 0, false);
+    world.run_for(seconds(4));
+  }
+  expect_all_delivered(world, flow);
+  expect_latency(world, flow, milliseconds(250), "the last frame on a dying link comes by another");
+  return world.oracle.violation();
+}
+
 Outcome one_way_death(std::uint64_t seed) {
   World world(
       pair_over(seed, {line(milliseconds(10), 20'000'000), line(milliseconds(30), 20'000'000)}));
@@ -906,6 +927,7 @@ constexpr Case cases[] = {
     {"goodbye", goodbye},
     {"suspend", suspend},
     {"silent_death", silent_death},
+    {"last_frame_on_a_dying_link", last_frame_on_a_dying_link},
     {"one_way_death", one_way_death},
     {"all_links_dead_for_a_while", all_links_dead_for_a_while},
     {"redundancy", redundancy},

@@ -87,7 +87,8 @@ class Oracle {
                              Instant local_now, Instant now);
   /// @param altered  not the bytes that were sent
   void datagram_arrives(EndId at, const DatagramMark& mark, bool altered);
-  /// What the end knew of its flows is gone: those that were fast enough to be kept in order have to show it anew.
+  /// What the end knew of its flows is gone: those that were fast enough to be kept in order have
+  /// to show it anew.
   void session_began(EndId end);
   /// An end lost its memory: sessions end, and what its counters said is gone.
   void end_restarted(EndId end);

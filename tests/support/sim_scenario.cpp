@@ -13,18 +13,12 @@ enum class Kind : std::uint8_t { calm, weather, stable_weather, congested, long_
 
 const char* name_of(Kind kind) {
   switch (kind) {
-    case Kind::calm:
-      return "calm";
-    case Kind::weather:
-      return "weather";
-    case Kind::stable_weather:
-      return "stable weather";
-    case Kind::congested:
-      return "congested";
-    case Kind::long_run:
-      return "long run";
-    case Kind::hub:
-      return "hub";
+    case Kind::calm: return "calm";
+    case Kind::weather: return "weather";
+    case Kind::stable_weather: return "stable weather";
+    case Kind::congested: return "congested";
+    case Kind::long_run: return "long run";
+    case Kind::hub: return "hub";
   }
   return "?";
 }
@@ -225,8 +219,7 @@ void Scenario::strike_link(std::size_t client, std::size_t link) {
       return world.at(until,
                       [&world, client, link] { world.down(client, link).options.dead = false; });
     case 3:
-    case 4:
-      return world.rebind(client, link, dice_.chance(0.4));
+    case 4: return world.rebind(client, link, dice_.chance(0.4));
     case 5:
       world.take_interface(client, link);
       return world.at(until, [&world, client, link] { world.give_interface(client, link); });

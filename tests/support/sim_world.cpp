@@ -76,10 +76,8 @@ bool drops_frame(Drop reason) {
     case Drop::reassembly_full:
     case Drop::out_of_slabs:
     case Drop::session_ended_receiving:
-    case Drop::bad_frame_received:
-      return true;
-    default:
-      return false;
+    case Drop::bad_frame_received: return true;
+    default: return false;
   }
 }
 
@@ -281,16 +279,13 @@ void World::run_until(Duration time) {
 
 void World::happen(const Happening& happening) {
   switch (happening.what) {
-    case What::datagram:
-      return arrive(happening.index);
-    case What::traffic:
-      return emit(happening.index);
+    case What::datagram: return arrive(happening.index);
+    case What::traffic: return emit(happening.index);
     case What::action: {
       const auto action = std::move(actions_[happening.index]);
       return action();
     }
-    case What::start:
-      return start(happening.index);
+    case What::start: return start(happening.index);
     case What::writable: {
       End& end = *ends_[happening.index];
       if (end.node == nullptr || end.sockets[happening.detail].told_writable) return;

@@ -54,6 +54,9 @@ TEST_CASE(
     "a link's silent death stops traffic for less than 1 s, and its return is used within 5 s") {
   holds("silent_death", 6);
 }
+TEST_CASE("the last frame on a dying link arrives by another within 250 ms") {
+  holds("last_frame_on_a_dying_link", 4);
+}
 TEST_CASE("a link that dies in one direction stops traffic for less than 1 s") {
   holds("one_way_death", 6);
 }

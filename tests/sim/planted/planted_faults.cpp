@@ -41,7 +41,7 @@ const std::vector<Plan> plans = {
     {Fault::number_reused_after_send_error, "number reused after a send error", {"send_errors"}},
     {Fault::sequence_before_aqm, "sequence given before AQM", {"full_queue_leaves_no_holes"}},
     {Fault::lane_released_at_proof, "lane released at proof", {"loss_is_repaired"}},
-    {Fault::lost_timer, "lost timer", {}},
+    {Fault::lost_timer, "lost timer", {"last_frame_on_a_dying_link"}},
     {Fault::stale_key_epoch, "stale key epoch", {"keys_end_at_180_s"}},
     {Fault::ack_credited_to_another_link,
      "acknowledgement credited to another link",

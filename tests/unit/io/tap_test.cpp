@@ -150,7 +150,8 @@ TEST_CASE("what an interface refuses is counted and harmless") {
   in_namespace([] {
     Lab lab;
     Tap tap = open_tap(lab, named("mio0"));
-    CHECK(tap.write(std::vector<std::uint8_t>(5)) == Tap::Write::refused);  // Not even an Ethernet header.
+    CHECK(tap.write(std::vector<std::uint8_t>(5)) ==
+          Tap::Write::refused);  // Not even an Ethernet header.
     lab.down("mio0");
     CHECK(tap.write(frame_of(60)) == Tap::Write::refused);
     CHECK(tap.counters().refused == 2);
