@@ -145,6 +145,7 @@ class Tunnel {
   void add_heads(DatagramBuilder& builder, Instant now);
 
   // tunnel_send.cpp
+  bool elsewhere_is_near(const Link& lost_on) const;
   bool append_repair(Instant now);
   bool append_frame(Instant now);
   bool begin_frame(Instant now);

@@ -214,7 +214,9 @@ void Tunnel::close(Instant now) {
 /// If our own loop was late (or the host slept), the peer's silence until now says nothing, and how
 /// long its acknowledgements took says as little.
 void Tunnel::notice_lateness(Instant now) {
-  const Duration late = deadline_ == never ? Duration{0} : now - deadline_;
+  // What came in while we slept is taken one by one at the same time: the sleep counts once.
+  const Duration late =
+      deadline_ == never ? Duration{0} : now - std::max(deadline_, rtt_valid_from_);
   deadline_ = never;
   if (late <= late_loop) return;
   rtt_valid_from_ = now;

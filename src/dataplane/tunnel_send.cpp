@@ -153,6 +153,16 @@ bool Tunnel::repair_worth_it(const OutChunk& chunk, Instant now) const {
   return age < allowed && chunk.attempts < repair_attempts_max;
 }
 
+/// Repairs go by another link than the one that lost, unless that would cost more than a second loss.
+bool Tunnel::elsewhere_is_near(const Link& lost_on) const {
+  const Duration near = 2 * lost_on.rtt.smoothed() + milliseconds(50);
+  bool found = false;
+  each_link([&](const Link& l) {
+    found |= l.id != lost_on.id && scheduler_.eligible().has(l.id) && l.rtt.smoothed() <= near;
+  });
+  return found;
+}
+
 bool Tunnel::append_repair(Instant now) {
   Flow& flow = *flow_;
   if (flow.repair.empty()) return false;
@@ -178,7 +188,7 @@ bool Tunnel::append_repair(Instant now) {
     LinkSet except = blocked_links(now);
     Link* chosen = nullptr;
     bool any_fits = false;
-    except.add(chunk.link);
+    if (elsewhere_is_near(*link(chunk.link))) except.add(chunk.link);
     for (std::size_t tries = 0; tries < links_max && chosen == nullptr; ++tries) {
       const std::optional<LinkId> pick = scheduler_.pick_soonest(views_, chunk.size, except);
       if (!pick) break;

@@ -1035,7 +1035,7 @@ class Session:
             link.challenges = {address: os.urandom(8)}
             if link.address:
                 link.challenges[link.address] = os.urandom(8)
-                self._reply(link, link.address, [PathChallenge(link.challenges[link.address])], outcome)
+                self._reply(link, link.address, [Ping()], outcome)
             self._reply(link, address, [PathChallenge(link.challenges[address])], outcome)
         elif joined and address == link.candidate:  # JOIN repeated: so is the CHALLENGE
             self._reply(link, address, [PathChallenge(link.challenges[address])], outcome)

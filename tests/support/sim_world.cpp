@@ -11,7 +11,6 @@ namespace mwtun::test {
 namespace {
 
 constexpr Duration watch_every = milliseconds(100);
-constexpr std::size_t wakes_at_once_max = 4;
 // A batch that was already under way may fail as a whole, and what it carried once more.
 constexpr std::size_t errors_at_once_max = 200;
 constexpr std::size_t socket_queue_max = 400;   // Datagrams a sleeping process finds waiting.
@@ -297,13 +296,11 @@ void World::happen(const Happening& happening) {
 }
 
 void World::wake(End& end) {
-  end.wakes_at_once = now_ == end.last_wake ? end.wakes_at_once + 1 : 0;
-  end.last_wake = now_;
   ++end.wakeups, ++end.second_wakeups;
   const Instant at = local(end);
   end.node->handle_timeout(at);
   drain(end);
-  if (end.node->poll_timeout() <= at && end.wakes_at_once >= wakes_at_once_max) {
+  if (end.node->poll_timeout() <= at) {
     oracle.fail(now_, "the next timeout lies ahead", fmt::format("end {}", end.id));
   }
 }

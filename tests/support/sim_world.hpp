@@ -209,8 +209,6 @@ class World {
     std::uint64_t wakeups = 0, bytes_sent = 0, datagrams_sent = 0;
     std::uint64_t second_wakeups = 0;
     Instant last_frame{};
-    Instant last_wake{};
-    std::uint32_t wakes_at_once = 0;
     Instant last_error{};
     std::uint32_t errors_at_once = 0;
     std::size_t waiting_while_paused = 0;
