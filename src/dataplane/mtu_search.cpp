@@ -75,7 +75,7 @@ bool MtuSearch::lost(std::uint32_t bytes, Instant now) {
 bool MtuSearch::too_big(std::uint32_t bytes, Instant now) {
   refused_ = std::min(refused_, bytes);
   if (bytes > size_) return false;
-  fall_back(now, milliseconds(0));
+  fall_back(now, milliseconds(1));
   return size_ < bytes;
 }
 

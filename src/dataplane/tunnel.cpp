@@ -158,7 +158,7 @@ void Tunnel::handle_frame(Frame frame, Instant now) {
     drops_.add(Drop::no_usable_link);
     return;
   }
-  if (queue_bytes_ + frame.size > limits_.queue_bytes) {
+  if (queue_bytes_ + frame.size > limits_.queue_bytes || queue_.size() >= limits_.queue_frames) {
     drops_.add(Drop::queue_full);
     if (planted(Fault::sequence_before_aqm)) {
       flow_->out.skip_sequence(flow_->flows.assign(read_inner_flow(frame.bytes()), now).lane);

@@ -41,7 +41,12 @@ bool Tunnel::handle_data(const Path& path, const wire::DataHeader& header, Bytes
     drops_.add(Drop::datagram_malformed);
     return true;
   }
-  const SlabRef slab = slabs_.take();
+  SlabRef slab = slabs_.take();
+  // What we keep for repair must not keep us from hearing that it is no longer needed.
+  while (!slab && flow_->out.oldest() != no_chunk) {
+    give_up(flow_->out.oldest());
+    slab = slabs_.take();
+  }
   if (!slab) {
     drops_.add(Drop::out_of_slabs);
     return true;
