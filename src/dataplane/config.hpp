@@ -43,7 +43,7 @@ struct Limits {
   std::uint16_t unordered_lanes = 1024;  // Of the last 1024.
   std::uint32_t chunks_unacknowledged = 32768;
   std::uint32_t queue_bytes = 4 << 20;  // Frames waiting to be sent.
-  std::uint32_t queue_frames = 4096;     // Each of them holds a slab.
+  std::uint32_t queue_frames = 4096;    // Each of them holds a slab.
   std::uint32_t lane_window = 16384;    // Chunks a lane may run ahead of a hole; a power of two.
   std::uint32_t held_chunks = 8192;     // Chunks held for order, over all lanes,
   std::uint32_t held_bytes = 16 << 20;  // and the slabs they are taken to need.

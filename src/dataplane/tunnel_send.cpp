@@ -153,7 +153,8 @@ bool Tunnel::repair_worth_it(const OutChunk& chunk, Instant now) const {
   return age < allowed && chunk.attempts < repair_attempts_max;
 }
 
-/// Repairs go by another link than the one that lost, unless that would cost more than a second loss.
+/// Repairs go by another link than the one that lost, unless that would cost more than a second
+/// loss.
 bool Tunnel::elsewhere_is_near(const Link& lost_on) const {
   const Duration near = 2 * lost_on.rtt.smoothed() + milliseconds(50);
   bool found = false;
