@@ -4,22 +4,19 @@
 
 #include <algorithm>
 
+#include "base/bytes.hpp"
+
 namespace mwtun {
 
 static_assert(crypto_shorthash_KEYBYTES == 16 && crypto_shorthash_BYTES == 8);
 
 const char* to_string(Admission admission) {
   switch (admission) {
-    case Admission::accept:
-      return "accept";
-    case Admission::cookie:
-      return "cookie";
-    case Admission::source_rate:
-      return "source rate";
-    case Admission::cookie_rate:
-      return "cookie rate";
-    case Admission::dh_rate:
-      return "Diffie-Hellman rate";
+    case Admission::accept: return "accept";
+    case Admission::cookie: return "cookie";
+    case Admission::source_rate: return "source rate";
+    case Admission::cookie_rate: return "cookie rate";
+    case Admission::dh_rate: return "Diffie-Hellman rate";
   }
   return "unknown";
 }
@@ -29,9 +26,17 @@ InitiationLimiter::InitiationLimiter(Entropy& entropy) : table_(sources) {
 }
 
 bool InitiationLimiter::take_source(const Address& from, Instant now) {
+  // Port first: what it refuses costs the neighbours behind the same address nothing.
+  return take_source(from, from.port, {source_interval, source_burst}, now) &&
+         take_source(from, 0, {address_interval, address_burst}, now);
+}
+
+bool InitiationLimiter::take_source(const Address& from, std::uint16_t port, const Rate& rate,
+                                    Instant now) {
   // A v4-mapped address is an IPv4 source; all of them would share one /64.
   static constexpr std::uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  std::array<std::uint8_t, 9> name{};
+  std::array<std::uint8_t, 11> name{};
+  store_le(name.data() + 9, port, 2);
   if (from.family == Family::v4) {
     name[0] = 4;
     std::copy_n(from.ip.begin(), 4, name.begin() + 1);
@@ -56,8 +61,8 @@ bool InitiationLimiter::take_source(const Address& from, Instant now) {
                              [](const Source& a, const Source& b) { return a.full < b.full; });
     *place = Source{tag, Instant::min()};
   }
-  const Instant full = std::max(place->full, now) + source_interval;
-  if (full > now + source_interval * source_burst) return false;
+  const Instant full = std::max(place->full, now) + rate.interval;
+  if (full > now + rate.interval * rate.burst) return false;
   place->full = full;
   return true;
 }

@@ -44,7 +44,9 @@ class InitiationLimiter {
  public:
   static constexpr std::size_t sources = 8192;
   static constexpr std::int64_t source_burst = 5;
-  static constexpr Duration source_interval = milliseconds(50);  ///< 20/s
+  static constexpr Duration source_interval = milliseconds(50);  ///< 20/s an address and port
+  static constexpr std::int64_t address_burst = 50;
+  static constexpr Duration address_interval = milliseconds(5);  ///< 200/s an address
   static constexpr Duration dh_interval = microseconds(500);     ///< 2,000/s
   static constexpr std::int64_t dh_burst = 200;
   static constexpr Duration cookie_interval = microseconds(100);  ///< 10,000/s
@@ -55,7 +57,8 @@ class InitiationLimiter {
 
   explicit InitiationLimiter(Entropy& entropy);
 
-  /// @param from  source of the datagram; IPv4 counts by address, IPv6 by its /64
+  /// @param from  source of the datagram; IPv4 counts by address, IPv6 by its /64, both
+  /// with and without the port
   /// @param mac2_valid  CookieSecret::mac2_valid() of the datagram
   Admission admit(const Address& from, bool mac2_valid, Instant now);
   /// For cookies that are due for another reason (freshness): they share the budget.
@@ -69,7 +72,12 @@ class InitiationLimiter {
     std::uint64_t tag = 0;          // Keyed hash of the source.
     Instant full = Instant::min();  // When its whole burst is there again.
   };
+  struct Rate {
+    Duration interval;
+    std::int64_t burst;
+  };
   bool take_source(const Address& from, Instant now);
+  bool take_source(const Address& from, std::uint16_t port, const Rate& rate, Instant now);
 
   Secret<16> hash_key_;
   std::vector<Source> table_;

@@ -54,8 +54,7 @@ TEST_CASE_METHOD(Fixture, "a source that sends too much costs no other source an
   CHECK(accepted == 5);
 }
 
-TEST_CASE_METHOD(Fixture,
-                 "IPv6 counts by /64, a v4-mapped address as its IPv4 address, ports not at all") {
+TEST_CASE_METHOD(Fixture, "IPv6 counts by /64, a v4-mapped address as its IPv4 address") {
   const auto spend = [&](const char* text) {
     for (int i = 0; i < 5; ++i) limiter.admit(parse_address(text), false, start);
   };
@@ -63,12 +62,23 @@ TEST_CASE_METHOD(Fixture,
     return limiter.admit(parse_address(text), false, start);
   };
   spend("[2001:db8:1:2::1]:1");
-  CHECK(judged("[2001:db8:1:2:ffff::9]:2") == Admission::source_rate);
+  CHECK(judged("[2001:db8:1:2:ffff::9]:1") == Admission::source_rate);
   CHECK(judged("[2001:db8:1:3::1]:1") == Admission::accept);
   spend("198.51.100.1:1");
-  CHECK(judged("198.51.100.1:2") == Admission::source_rate);
+  CHECK(judged("198.51.100.1:1") == Admission::source_rate);
   CHECK(judged("[::ffff:198.51.100.1]:1") == Admission::source_rate);
   CHECK(judged("[::ffff:198.51.100.2]:1") == Admission::accept);
+}
+
+TEST_CASE_METHOD(Fixture, "a port is no way around the bound, nor locked out by its neighbour") {
+  Address from = parse_address("198.51.100.1:1");
+  for (int i = 0; i < 1000; ++i) limiter.admit(from, false, start);
+  CHECK(limiter.admit(from.with_port(2), true, start) == Admission::accept);
+  int refused = 0;
+  for (std::uint16_t port = 3; port < 200; ++port) {
+    refused += limiter.admit(from.with_port(port), true, start) == Admission::source_rate ? 1 : 0;
+  }
+  CHECK(refused >= 197 - InitiationLimiter::address_burst);
 }
 
 TEST_CASE_METHOD(
