@@ -3,6 +3,9 @@ add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 if(MWTUN_SANITIZE)
   add_compile_options(-fsanitize=${MWTUN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${MWTUN_SANITIZE})
+  if(MWTUN_SANITIZE MATCHES thread AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-tsan)  # Asio's fences, which the sanitizer does not know.
+  endif()
 else()
   add_compile_options(-fstack-protector-strong -fstack-clash-protection
     $<$<CXX_COMPILER_ID:GNU>:-fcf-protection>
