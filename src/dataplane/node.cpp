@@ -330,9 +330,8 @@ std::optional<OutgoingDatagram> Node::poll_datagram(MutableBytes room, Instant n
 
 std::optional<DeliveredFrame> Node::poll_frame() {
   for (std::size_t i = 0; i < state_->peers.size(); ++i) {
-    Tunnel& tunnel = state_->peers[i]->tunnel;
-    if (tunnel.frame_ready()) {
-      return DeliveredFrame{PeerId{static_cast<std::uint16_t>(i)}, tunnel.take_frame()};
+    if (std::optional<Frame> frame = state_->peers[i]->tunnel.poll_frame()) {
+      return DeliveredFrame{PeerId{static_cast<std::uint16_t>(i)}, std::move(*frame)};
     }
   }
   return std::nullopt;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/planted.hpp"
+#include "dataplane/offload_check.hpp"
 
 namespace mwtun {
 
@@ -131,18 +132,29 @@ bool Tunnel::rekey_due(Instant now) const {
          keys.opened >= rekey_after_datagrams;
 }
 
+static std::size_t frame_bytes_max(const Frame& frame, std::uint16_t mtu) {
+  return frame.offload.gso == Offload::Gso::none ? mtu + frame_overhead_max : super_frame_bytes_max;
+}
+
 bool Tunnel::frame_acceptable(const Frame& frame) {
   if (frame.size < frame_bytes_min) {
     drops_.add(Drop::frame_too_short);
-    return false;
-  }
-  const std::size_t limit =
-      frame.offload.gso == Offload::Gso::none ? mtu_ + frame_overhead_max : super_frame_bytes_max;
-  if (frame.size > limit) {
+  } else if (frame.size > frame_bytes_max(frame, mtu_)) {
     drops_.add(Drop::frame_too_long);
-    return false;
+  } else if (!offload_agrees(frame)) {
+    drops_.add(Drop::frame_offload_bad);
+  } else {
+    return true;
   }
-  return true;
+  return false;
+}
+
+/// What the peer sent is authentic, and may be nonsense all the same.
+bool Tunnel::frame_deliverable(const Frame& frame) {
+  const bool sound = frame.size >= frame_bytes_min && frame.size <= frame_bytes_max(frame, mtu_) &&
+                     offload_agrees(frame) && (offload_ || frame.offload.plain());
+  if (!sound) drops_.add(Drop::bad_frame_received);
+  return sound;
 }
 
 void Tunnel::handle_frame(Frame frame, Instant now) {
@@ -177,11 +189,15 @@ void Tunnel::drop_queue(Drop reason) {
   cutting_ = {};
 }
 
-Frame Tunnel::take_frame() {
-  Frame frame = flow_->in.take_ready();
-  ++frames_.frames_out;
-  frames_.bytes_out += frame.size;
-  return frame;
+std::optional<Frame> Tunnel::poll_frame() {
+  while (flow_ && flow_->in.ready()) {
+    Frame frame = flow_->in.take_ready();
+    if (!frame_deliverable(frame)) continue;
+    ++frames_.frames_out;
+    frames_.bytes_out += frame.size;
+    return frame;
+  }
+  return std::nullopt;
 }
 
 void Tunnel::refresh_views(Instant now) {

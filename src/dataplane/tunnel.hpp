@@ -62,8 +62,7 @@ class Tunnel {
 
   // Outputs.
   std::optional<OutgoingDatagram> poll_datagram(MutableBytes room, Instant now);
-  bool frame_ready() const { return flow_ && flow_->in.ready(); }
-  Frame take_frame();
+  std::optional<Frame> poll_frame();
   bool event_ready() const { return !events_.empty(); }
   Event take_event() { return events_.pop_front(); }
   void push_event(Event event);
@@ -128,6 +127,7 @@ class Tunnel {
   void refresh_views(Instant now);
   void drop_queue(Drop reason);
   bool frame_acceptable(const Frame& frame);
+  bool frame_deliverable(const Frame& frame);
 
   // tunnel_control.cpp
   std::optional<OutgoingDatagram> poll_control(MutableBytes room, Instant now);

@@ -309,10 +309,21 @@ void Scenario::prove_flow() {
   // A lost session takes a handshake, whose repetitions are up to 5.3 s apart and which a restarted
   // responder first answers with a cookie; a client that lost its server learns it from silence.
   const bool session_lost = disturbed();
-  const Duration converge = session_lost ? seconds(8) : seconds(3);
   std::vector<std::size_t> proofs;
   // Frames may go on a dead line for as long as its acknowledgements would take.
   Duration slowest{};
+  for (std::size_t c = 0; c < options_.clients.size(); ++c) {
+    for (std::size_t l = 0; l < world.link_count(c); ++l) {
+      for (const SimLine* line : {&world.up(c, l), &world.down(c, l)}) {
+        const LineOptions& o = line->options;
+        lossy_left_ |= !o.dead && !line->faultless();
+        slowest =
+            std::max(slowest, o.delay + o.jitter + (o.reorder > 0 ? o.reorder_by : Duration{}));
+      }
+    }
+  }
+  // That a link died is known some round trips later.
+  const Duration converge = (session_lost ? seconds(8) : seconds(3)) + 6 * slowest;
   for (std::size_t c = 0; c < options_.clients.size(); ++c) {
     for (const bool upwards : {true, false}) {
       for (const FlowKind kind : {FlowKind::tcp4, FlowKind::icmp4}) {
@@ -326,18 +337,10 @@ void Scenario::prove_flow() {
         proofs.push_back(world.add_traffic(traffic));
       }
     }
-    for (std::size_t l = 0; l < world.link_count(c); ++l) {
-      for (const SimLine* line : {&world.up(c, l), &world.down(c, l)}) {
-        const LineOptions& o = line->options;
-        lossy_left_ |= !o.dead && !line->faultless();
-        slowest =
-            std::max(slowest, o.delay + o.jitter + (o.reorder > 0 ? o.reorder_by : Duration{}));
-      }
-    }
   }
   world.run_for(converge + proof_time + seconds(3) + 4 * slowest);
   if (world.oracle.failed()) return;
-  const Duration bound = slowest + 2 * 2 * slowest + milliseconds(150);
+  const Duration bound = slowest + 2 * 2 * slowest + milliseconds(200);
   for (const std::size_t flow : proofs) judge_flow(flow, bound);
 }
 
