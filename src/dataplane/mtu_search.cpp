@@ -85,7 +85,7 @@ void MtuSearch::fall_back(Instant now, Duration retry) {
   small_arrived_ = false;
   candidate_ = 0;
   tries_ = 0;
-  searching_ = retry == Duration{0};  // Then what the kernel refused stays refused.
+  searching_ = retry < search_after_black_hole;  // Then what the kernel refused stays refused.
   next_probe_ = candidate_count_ > 0 ? now + retry : never;
 }
 
