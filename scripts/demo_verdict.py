@@ -3,7 +3,7 @@
 from lab.tunnel import SCHEDULERS
 
 SPREAD_MIN = 0.80         # Of the sum of the bare lines, one CUBIC flow.
-PASSES_MIN = 0.40         # Of the sum, for a scheduler that gives a flow one line: it works at all.
+PASSES_MIN = 0.35         # Of the sum, for a scheduler that gives a flow one line: it works at all.
 HASH_SHARE_MIN = 0.25     # Of the bytes, for each line.
 GAP_MAX_S = 1.0
 USED_AGAIN_MAX_S = 5.0

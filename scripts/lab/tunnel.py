@@ -113,9 +113,15 @@ class Tunnel:
         text = self.stage.run(netns, command + (["--json"] if json_output else [])).stdout
         return json.loads(text) if json_output else text
 
-    def client_links(self):
-        peers = self.status().get("peers", [])
+    def links_of(self, side):
+        peers = self.status(side).get("peers", [])
         return peers[0]["links"] if peers else []
+
+    def client_links(self):
+        return self.links_of("client")
+
+    def server_links(self):
+        return self.links_of("server")
 
     def restart_client(self, scheduler):
         self.client.stop()

@@ -14,6 +14,12 @@ SERVER = "198.51.100.1"
 LINE = "rate=100M delay=10ms queue=200ms"
 
 
+def keep_inner_inside(netns):
+    """Without a tunnel its addresses are unreachable: else a ping would go by the default route to the
+    VPS, which answers for all its addresses, and pass for one through the tunnel."""
+    ip(netns, "route add unreachable 10.90.0.0/24 metric 4000")
+
+
 class World:
     def __init__(self, stage, linkem, settings=(LINE, LINE), seed=7):
         """`settings`: one string of linkem's words for each line. Without linkem the lines are veth
@@ -25,6 +31,7 @@ class World:
             f"name={name} a={name}@{self.home} b={name}@{self.vps} {words}"
             for name, words in zip(self.names, settings)], seed)
         ip(self.vps, f"address add {SERVER}/32 dev lo")
+        keep_inner_inside(self.home)
         for number in range(1, len(settings) + 1):
             if not linkem:
                 self.make_veth(number)

@@ -80,7 +80,7 @@ bool HandshakeInitiator::handle_response(Tunnel& tunnel, Bytes datagram, Instant
   SessionKeys keys;
   const HandshakeError error = attempt_->read_response(datagram, payload, keys);
   if (error != HandshakeError::none) {
-    if (error == HandshakeError::undecryptable && !mismatch_told_) {
+    if (error == HandshakeError::undecryptable && !mismatch_told_ && tries_ % 10 == 1) {
       mismatch_told_ = true;
       tunnel.push_event({.kind = Event::Kind::handshake_mismatch});
     }

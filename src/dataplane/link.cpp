@@ -21,6 +21,7 @@ LinkView Link::view() const {
   view.weight = config.weight;
   view.priority = config.priority;
   view.rate_bps = rate.bps();
+  view.rate_proven = rate.proven();
   view.rtt_min = rtt.min();
   view.in_flight_bytes = bytes_in_flight;
   return view;

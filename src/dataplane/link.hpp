@@ -89,6 +89,7 @@ struct Link {
   RateEstimator rate;
   MtuSearch mtu;
   LossMeter loss;
+  Instant loss_from{};  // What was sent before the link came up says nothing of it now.
   DelayMeter delay;
   RateMeter delivered_meter, received_meter;
   LinkCounters counters;

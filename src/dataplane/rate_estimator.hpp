@@ -20,19 +20,22 @@ class RateEstimator {
                                                 static_cast<double>(interval.count()));
     queued_in_window_ |= queue_standing;
     if (now - window_began_ >= std::max<Duration>(seconds(1), 4 * rtt)) {
-      if (queued_in_window_) before_ = now_, now_ = 0;
+      if (queued_in_window_) before_ = now_, now_ = 0, proven_ = true;
       queued_in_window_ = false;
       window_began_ = now;
     }
     now_ = std::max(now_, bps);
   }
   std::uint64_t bps() const { return std::max(now_, before_); }
+  /// A whole window with a queue has passed: the link can hardly do more.
+  bool proven() const { return proven_; }
   void reset() { *this = RateEstimator{}; }
 
  private:
   std::uint64_t now_ = 0, before_ = 0;
   Instant window_began_{};
   bool queued_in_window_ = false;
+  bool proven_ = false;
 };
 
 /// Bytes a second as a person would read them off a meter: the mean over the last second or so.

@@ -190,6 +190,7 @@ class Tunnel {
   void give_up(ChunkIndex index);
   Duration backstop(Instant now) const;
   void judge_loss(Link& l, Instant now);
+  void wait_for_oldest(Link& l);
   void trim_logs(Link& l, LinkSpace& space, Instant now);
 
   // tunnel_links.cpp

@@ -139,11 +139,11 @@ bool Tunnel::add_acks(Instant now) {
   return false;
 }
 
-/// On the link it is about when a PING asked, every eighth time, and when there is no better; else
-/// on the best one.
+/// On the link it is about when a PING asked, every second time (the best link may be dying), and
+/// when there is no better; else on the best one.
 bool Tunnel::add_ack(Link& about, LinkSpace& space, Instant now) {
   Link* best = best_link(now);
-  const bool own = space.ack_own || best == nullptr || ++about.own_ack_turn % 8 == 0;
+  const bool own = space.ack_own || best == nullptr || ++about.own_ack_turn % 2 == 0;
   Link* carrier = own && can_send(about, now) ? &about : best;
   if (carrier == nullptr) {  // Until the path is validated there is nowhere to send it.
     space.ack_deadline = never;

@@ -9,6 +9,7 @@ namespace mwtun {
 
 static constexpr std::uint32_t reorder_threshold_min = 3;  // RFC 9002 6.1.1
 static constexpr std::uint32_t reorder_threshold_max = 1024;
+static constexpr std::uint64_t queue_bytes_least = 10'000;
 static constexpr std::uint32_t lossy_enter_ppm = 250'000;
 static constexpr std::uint32_t lossy_leave_ppm = 100'000;
 
@@ -39,14 +40,16 @@ bool Tunnel::handle_ack(Link& came_on, Bytes body, Instant received, Instant now
   }
   if (newly && !sent[largest].mtu_probe) {
     const Duration slack = std::max<Duration>(l.rtt.min() / 4, milliseconds(5));
-    const bool queue_standing = l.rtt.latest() > l.rtt.min() + slack;
-    l.rate.sample(l.delivered_bytes - delivered_before, now - before_at, queue_standing,
-                  l.rtt.smoothed(), now);
+    const std::uint64_t bytes = l.delivered_bytes - delivered_before;
+    // A late answer to a single probe is jitter, not a queue of ours.
+    const bool queue_standing = l.rtt.latest() > l.rtt.min() + slack && bytes >= queue_bytes_least;
+    l.rate.sample(bytes, now - before_at, queue_standing, l.rtt.smoothed(), now);
   }
   sent.note_acknowledged(largest);
   detect_losses(l, now);
   trim_logs(l, *space, now);
   judge_loss(l, now);
+  wait_for_oldest(l);
   views_stale_ = true;
   return true;
 }
@@ -125,7 +128,7 @@ void Tunnel::detect_loss(Link& l, LinkSpace& space, Instant now) {
     if (sent[n].fate == SentDatagram::Fate::in_flight) {
       const bool by_number = n + l.reorder_threshold <= largest;
       if (by_number || sent[n].sent + time_threshold <= now) {
-        lose(l, space, n, true, now);
+        lose(l, space, n, sent[n].sent >= l.loss_from, now);
       } else {
         l.loss_deadline = std::min(l.loss_deadline, sent[n].sent + time_threshold);
         settled = false;
@@ -160,6 +163,18 @@ void Tunnel::lose(Link& l, LinkSpace& space, std::uint64_t number, bool counts, 
     } else if (content.kind == Content::Kind::floor) {
       flow_->out.floor_lost({LaneId{static_cast<std::uint16_t>(content.value)}, content.sequence});
     }
+  }
+}
+
+/// What the link is waited for since: the oldest thing still on its way.
+void Tunnel::wait_for_oldest(Link& l) {
+  if (l.waiting_since == never) return;
+  const SentLog& sent = l.current().sent;
+  for (std::uint64_t n = sent.unsettled(); n < sent.next_number(); ++n) {
+    if (sent[n].fate != SentDatagram::Fate::in_flight || !sent[n].eliciting) continue;
+    l.waiting_since =
+        std::clamp(sent[n].sent, std::min(rtt_valid_from_, l.last_progress), l.last_progress);
+    return;
   }
 }
 
@@ -244,7 +259,7 @@ Duration Tunnel::backstop(Instant now) const {
   });
   if (best == Duration::max()) return milliseconds(250);
   const Duration spread = wire::stamp_duration(latest - earliest);
-  return spread + worst + std::max<Duration>(best, milliseconds(50)) + milliseconds(50);
+  return spread + worst + std::max<Duration>(best, milliseconds(50)) + milliseconds(90);
 }
 
 }  // namespace mwtun

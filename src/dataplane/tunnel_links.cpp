@@ -13,7 +13,7 @@ static constexpr Duration probe_interval_suspect = milliseconds(100);
 static constexpr Duration probe_interval_down = milliseconds(200);
 static constexpr Duration probe_interval_down_late = seconds(1);
 static constexpr Duration probe_interval_down_metered = seconds(10);
-static constexpr Duration probe_interval_lossy = milliseconds(100);
+static constexpr Duration probe_interval_lossy = milliseconds(200);
 static constexpr Duration probe_interval_idle = seconds(1);
 static constexpr Duration probe_interval_idle_metered = seconds(25);
 static constexpr Duration probe_grid = milliseconds(100);
@@ -36,7 +36,11 @@ void Tunnel::set_state(Link& l, LinkState state, LinkReason reason, Instant now)
   if (l.state != state) l.since = now;
   l.state = state;
   l.reason = reason;
-  if (!carried && l.carries()) ++l.times_up;
+  if (!carried && l.carries()) {
+    ++l.times_up;
+    l.loss = LossMeter{};
+    l.loss_from = now;
+  }
   if (carried && !l.carries()) ++l.times_down;
   views_stale_ = true;
   push_event(event);

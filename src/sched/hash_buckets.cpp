@@ -8,7 +8,7 @@ void HashBuckets::update(std::span<const LinkView> links, LinkSet eligible) {
   if (eligible.empty()) return;
   bool rates_known = true;
   for (const LinkView& link : links) {
-    if (eligible.has(link.id) && link.rate_bps == 0) rates_known = false;
+    if (eligible.has(link.id) && (!link.rate_proven || link.rate_bps == 0)) rates_known = false;
   }
   std::array<std::uint64_t, links_max> share{};
   std::uint64_t total = 0;

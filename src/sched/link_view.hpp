@@ -22,7 +22,8 @@ struct LinkView {
   LinkTier tier = LinkTier::unusable;
   std::uint16_t weight = 1;
   std::uint8_t priority = 0;
-  std::uint64_t rate_bps = 0;         // UDP payload it can deliver; 0: not known so far.
+  std::uint64_t rate_bps = 0;         // UDP payload it has delivered at most; 0: nothing so far.
+  bool rate_proven = false;           // It had a queue then: it cannot deliver much more.
   Duration rtt_min{};                 // Without queues.
   std::uint64_t in_flight_bytes = 0;  // Sent and not acknowledged.
 };

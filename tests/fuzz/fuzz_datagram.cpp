@@ -29,18 +29,12 @@ void take_front(NodePair& pair, FuzzInput& input, bool mutate, bool keep) {
 void step(NodePair& pair, FuzzInput& input) {
   const std::uint8_t operation = input.byte();
   switch (operation % 11) {
-    case 0:
-      return pair.exchange(1 + input.byte() % 8);
-    case 1:
-      return pair.advance(milliseconds(input.byte()));
-    case 2:
-      return pair.advance(milliseconds(100 * input.number(2)));
-    case 3:
-      return take_front(pair, input, false, false);
-    case 4:
-      return take_front(pair, input, true, true);
-    case 5:
-      return take_front(pair, input, false, true);
+    case 0: return pair.exchange(1 + input.byte() % 8);
+    case 1: return pair.advance(milliseconds(input.byte()));
+    case 2: return pair.advance(milliseconds(4 * input.number(2)));
+    case 3: return take_front(pair, input, false, false);
+    case 4: return take_front(pair, input, true, true);
+    case 5: return take_front(pair, input, false, true);
     case 6: {
       auto& list = pair.on_their_way();
       if (!list.empty())

@@ -60,8 +60,7 @@ void exchange(FuzzInput& input, const Identity& client, const Identity& server) 
 
   ResponsePayload answer;
   answer.session_index = offer.rekey ? offer.resume_index : 1u + input.byte();
-  answer.epoch = offer.epoch,
-  answer.mtu = static_cast<std::uint16_t>(input.number(2));
+  answer.epoch = offer.epoch, answer.mtu = static_cast<std::uint16_t>(input.number(2));
   answer.observed = parse_address("192.0.2.1:1000");
   std::array<std::uint8_t, response_bytes> second{};
   SessionKeys ours, theirs;

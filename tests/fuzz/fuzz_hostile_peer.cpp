@@ -129,14 +129,10 @@ void step(HostileClient& client, FuzzInput& input) {
   const std::uint8_t operation = input.byte();
   const std::uint8_t link = operation >> 4;
   switch (operation & 7) {
-    case 0:
-      return client.advance(milliseconds(input.byte()));
-    case 1:
-      return client.advance(milliseconds(50 * input.byte()));
-    case 2:
-      return client.skip(link, input.number(2));
-    case 3:
-      return client.server_sends(100 + input.byte() * 6u);
+    case 0: return client.advance(milliseconds(input.byte()));
+    case 1: return client.advance(milliseconds(50 * input.byte()));
+    case 2: return client.skip(link, input.number(2));
+    case 3: return client.server_sends(100 + input.byte() * 6u);
     case 4: {
       Path moved = client.path();
       moved.remote.port = static_cast<std::uint16_t>(1000 + input.byte());

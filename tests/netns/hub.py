@@ -9,7 +9,7 @@ from lab.checks import main
 from lab.stage import ip
 from lab.traffic import ping, wait_for_answer
 from lab.tunnel import PORT, make_key, public_key, write_config
-from lab.world import SERVER, World
+from lab.world import SERVER, World, keep_inner_inside
 
 CLIENTS = 3
 
@@ -27,6 +27,7 @@ def test(lab):
         ip(home, f"address add {world.near(number)}/28 dev {name}")
         ip(home, f"link set {name} up")
         ip(home, f"route add default via {world.far(number)}")
+        keep_inner_inside(home)
         key = make_key(program, stage.folder / f"client{number}.key")
         peer = {"name": f"client{number}", "public_key": public_key(program, key), "tap": f"mwt{number}",
                 "bridge": "br0"}

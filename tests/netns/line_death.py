@@ -13,10 +13,12 @@ from lab.world import World
 
 
 def wait_for_link(tunnel, name, state, seconds):
-    """Until the client says so of a link; the seconds it took, or None."""
+    """Until the client (of a death: either end) says so of a link; the seconds it took, or None."""
     started = time.monotonic()
     while time.monotonic() - started < seconds:
-        if any(link["name"] == name and link["state"] == state for link in tunnel.client_links()):
+        # Each end judges its own direction: a line cut one way is down for the end that sends that way.
+        links = tunnel.client_links() + (tunnel.server_links() if state == "down" else [])
+        if any(link["name"] == name and link["state"] == state for link in links):
             return time.monotonic() - started
         time.sleep(0.02)
     return None

@@ -60,7 +60,6 @@ std::string drops_of(const PeerReport& report) {
 }  // namespace
 
 bool drops_frame(Drop reason) {
-  if (std::string_view(to_string(reason)) == "hole_given_up") return true;
   switch (reason) {
     case Drop::frame_too_short:
     case Drop::frame_too_long:
@@ -71,6 +70,7 @@ bool drops_frame(Drop reason) {
     case Drop::repair_given_up:
     case Drop::session_ended_sending:
     case Drop::lane_overrun:
+    case Drop::hole_given_up:
     case Drop::reassembly_broken:
     case Drop::reassembly_full:
     case Drop::out_of_slabs:

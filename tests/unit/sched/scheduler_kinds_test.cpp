@@ -11,6 +11,7 @@ static LinkView view(std::uint8_t id, LinkTier tier = LinkTier::healthy) {
   link.id = LinkId{id};
   link.tier = tier;
   link.rtt_min = milliseconds(10);
+  link.rate_proven = true;
   return link;
 }
 
@@ -295,6 +296,13 @@ TEST_CASE("a link of unknown rate is taken for ten megabits", "[sched]") {
   LinkView unknown = view(0), known = view(1);
   known.rate_bps = 10'000'000;
   CHECK(predicted_delivery(unknown, 1500) == predicted_delivery(known, 1500));
+}
+
+TEST_CASE("what a link has delivered without a queue is no upper bound", "[sched]") {
+  LinkView idle = view(0), unknown = view(0);
+  idle.rate_bps = 16'000;
+  idle.rate_proven = false;
+  CHECK(predicted_delivery(idle, 1500) == predicted_delivery(unknown, 1500));
 }
 
 TEST_CASE("no rate and no backlog makes the prediction overflow", "[sched]") {

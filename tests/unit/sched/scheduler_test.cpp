@@ -10,6 +10,7 @@ static LinkView healthy(std::uint8_t id, std::uint64_t rate_bps, Duration rtt) {
   view.id = LinkId{id};
   view.tier = LinkTier::healthy;
   view.rate_bps = rate_bps;
+  view.rate_proven = true;
   view.rtt_min = rtt;
   return view;
 }
