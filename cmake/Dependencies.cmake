@@ -27,9 +27,11 @@ find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
 add_library(mwtun_dep_toml INTERFACE)
 target_include_directories(mwtun_dep_toml SYSTEM INTERFACE ${TOMLPLUSPLUS_INCLUDE_DIR})
 
-# Asio's headers pull in Boost's; Debian ships fmt as a shared library only, so it is used header-only.
+# Asio's headers pull in Boost's. Debian has no static libfmt: where we link statically it is used
+# header-only, which costs every file that formats some seconds of compiling.
 add_library(mwtun_dep_asio INTERFACE)
 target_link_libraries(mwtun_dep_asio INTERFACE Boost::headers Threads::Threads)
 target_compile_definitions(mwtun_dep_asio INTERFACE BOOST_ASIO_NO_DEPRECATED)
 add_library(mwtun_dep_fmt INTERFACE)
-target_link_libraries(mwtun_dep_fmt INTERFACE fmt::fmt-header-only)
+target_link_libraries(mwtun_dep_fmt INTERFACE
+  $<IF:$<BOOL:${MWTUN_STATIC}>,fmt::fmt-header-only,fmt::fmt>)
