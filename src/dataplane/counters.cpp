@@ -12,6 +12,7 @@ const char* to_string(Drop reason) {
     case Drop::no_session: return "no_session";
     case Drop::no_usable_link: return "no_usable_link";
     case Drop::queue_full: return "queue_full";
+    case Drop::aqm: return "aqm";
     case Drop::repair_given_up: return "repair_given_up";
     case Drop::session_ended_sending: return "session_ended_sending";
     case Drop::redundant_copy_late: return "redundant_copy_late";

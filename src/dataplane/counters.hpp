@@ -14,6 +14,7 @@ enum class Drop : std::uint8_t {
   no_session,
   no_usable_link,
   queue_full,
+  aqm,  // By CoDel: its flow's queue stood too long.
   repair_given_up,
   session_ended_sending,
   redundant_copy_late,
@@ -68,6 +69,7 @@ struct FrameCounters {
   std::uint64_t bytes_in = 0;
   std::uint64_t frames_out = 0;  // Given to the interface.
   std::uint64_t bytes_out = 0;
+  std::uint64_t ecn_marked = 0;  // Frames that CoDel marked CE instead of dropping them.
 };
 
 struct LinkCounters {

@@ -15,8 +15,7 @@ FlowTable::FlowTable(const Limits& limits, OutLanes& lanes, std::uint64_t hash_s
       seed_(hash_seed),
       buckets_(std::bit_ceil(std::size_t{limits.flows} * 2), none) {}
 
-FlowTable::Assignment FlowTable::assign(const InnerFlow& flow, Instant now) {
-  const std::uint32_t index = find_or_add(flow, now);
+FlowTable::Assignment FlowTable::assign(FlowIndex index, Instant now) {
   Entry& entry = entries_[index];
   if (now - entry.window_began >= seconds(1)) {
     entry.window_began = now;
@@ -34,6 +33,11 @@ FlowTable::Assignment FlowTable::assign(const InnerFlow& flow, Instant now) {
     entry.lane_before.reset();
     entry.pin.reset();
   }
+  return look(index);
+}
+
+FlowTable::Assignment FlowTable::look(FlowIndex index) const {
+  const Entry& entry = entries_[index];
   Assignment assignment;
   assignment.lane = entry.lane;
   assignment.pinned = (!entry.ordered && entry.kind == FlowKind::other) || entry.lane_before;
@@ -42,7 +46,7 @@ FlowTable::Assignment FlowTable::assign(const InnerFlow& flow, Instant now) {
   return assignment;
 }
 
-std::uint32_t FlowTable::find_or_add(const InnerFlow& flow, Instant now) {
+FlowIndex FlowTable::find(const InnerFlow& flow, FrameQueue& queue, Instant now) {
   const std::uint64_t hash = hash_flow(flow.key, seed_);
   std::uint32_t* bucket = &buckets_[hash & (buckets_.size() - 1)];
   for (std::uint32_t at = *bucket; at != none; at = entries_[at].next_in_bucket) {
@@ -53,8 +57,10 @@ std::uint32_t FlowTable::find_or_add(const InnerFlow& flow, Instant now) {
   }
   std::uint32_t index = static_cast<std::uint32_t>(entries_.size());
   if (used_ == limits_.flows) {
-    index = oldest_;
-    evict_oldest();
+    index = evictable(queue);
+    if (index == none) return static_cast<FlowIndex>(hash % used_);
+    evict(index);
+    queue.forget(index);
   } else {
     entries_.emplace_back();
   }
@@ -82,8 +88,16 @@ void FlowTable::give_lane(Entry& entry, bool ordered, std::uint64_t hash) {
   entry.lane = own ? *own : LaneId{static_cast<std::uint16_t>(from + hash % count)};
 }
 
-void FlowTable::evict_oldest() {
-  const std::uint32_t index = oldest_;
+/// The least recently used of those without frames that wait; the oldest few are asked.
+FlowIndex FlowTable::evictable(const FrameQueue& queue) const {
+  FlowIndex index = oldest_;
+  for (int tries = 0; tries < 16 && index != none; ++tries, index = entries_[index].newer) {
+    if (queue.frames_of(index) == 0) return index;
+  }
+  return none;
+}
+
+void FlowTable::evict(FlowIndex index) {
   Entry& entry = entries_[index];
   if (!entry.shared) lanes_.retire(entry.lane);
   if (entry.lane_before) lanes_.retire(*entry.lane_before);

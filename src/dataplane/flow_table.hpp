@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/time.hpp"
+#include "dataplane/frame_queue.hpp"
 #include "dataplane/inner_flow.hpp"
 #include "dataplane/out_lanes.hpp"
 
@@ -21,12 +22,18 @@ class FlowTable {
     /// before.
     bool pinned = false;
     std::optional<LinkId> pin;
-    std::uint32_t entry = 0;
+    FlowIndex entry = 0;
   };
+  /// The flow's entry, a new one if need be. An entry with frames in `queue` is not given away;
+  /// when all are such, flows share them by hash.
+  FlowIndex find(const InnerFlow& flow, FrameQueue& queue, Instant now);
   /// The lane for the next frame of this flow. Counts the frame for the flow's rate.
-  Assignment assign(const InnerFlow& flow, Instant now);
+  Assignment assign(FlowIndex entry, Instant now);
+  /// What assign() would say, if nothing has changed.
+  Assignment look(FlowIndex entry) const;
+  const FlowKey& key(FlowIndex entry) const { return entries_[entry].key; }
   /// The link the pinned flow's frames take from now on.
-  void pin(std::uint32_t entry, LinkId link) { entries_[entry].pin = link; }
+  void pin(FlowIndex entry, LinkId link) { entries_[entry].pin = link; }
   std::size_t size() const { return used_; }
 
  private:
@@ -44,9 +51,9 @@ class FlowTable {
     std::uint32_t next_in_bucket = none;
     std::uint32_t newer = none, older = none;
   };
-  std::uint32_t find_or_add(const InnerFlow& flow, Instant now);
   void give_lane(Entry& entry, bool ordered, std::uint64_t hash);
-  void evict_oldest();
+  FlowIndex evictable(const FrameQueue& queue) const;
+  void evict(FlowIndex index);
   void touch(std::uint32_t index);
   void unlink_age(std::uint32_t index);
 

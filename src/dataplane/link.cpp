@@ -14,16 +14,16 @@ LinkTier Link::tier() const {
   return backup ? LinkTier::backup : LinkTier::healthy;
 }
 
-LinkView Link::view() const {
+LinkView Link::view(Instant now) const {
   LinkView view;
   view.id = id;
   view.tier = tier();
   view.weight = config.weight;
   view.priority = config.priority;
-  view.rate_bps = rate.bps();
+  view.rate_bps = rate.pacing_bps();
   view.rate_proven = rate.proven();
-  view.rtt_min = rtt.min();
-  view.in_flight_bytes = bytes_in_flight;
+  view.queue = rate.queue();
+  view.wait = pacer.wait(now);
   return view;
 }
 

@@ -7,13 +7,15 @@
 #include "base/entropy.hpp"
 #include "crypto/replay.hpp"
 #include "dataplane/config.hpp"
+#include "dataplane/meters.hpp"
 #include "dataplane/mtu_search.hpp"
-#include "dataplane/rate_estimator.hpp"
 #include "dataplane/received_log.hpp"
 #include "dataplane/report.hpp"
 #include "dataplane/rtt.hpp"
 #include "dataplane/sent_log.hpp"
 #include "sched/link_view.hpp"
+#include "sched/pacer.hpp"
+#include "sched/rate_control.hpp"
 
 namespace mwtun {
 
@@ -86,7 +88,8 @@ struct Link {
 
   std::array<LinkSpace, 2> spaces;  // Current epoch, the one before.
   RttEstimator rtt;
-  RateEstimator rate;
+  RateControl rate;
+  Pacer pacer;
   MtuSearch mtu;
   LossMeter loss;
   Instant loss_from{};  // What was sent before the link came up says nothing of it now.
@@ -94,8 +97,7 @@ struct Link {
   RateMeter delivered_meter, received_meter;
   LinkCounters counters;
   std::uint64_t bytes_in_flight = 0;
-  std::uint64_t delivered_bytes = 0;
-  Instant delivered_at{};
+  std::uint64_t sent_bytes = 0, starved_bytes = 0, delivered_bytes = 0;
   std::uint32_t reorder_threshold = 3;  // Numbers; RFC 9002's, raised when it proves wrong.
   Instant reorder_learnt{};
   Instant loss_deadline = never;
@@ -113,7 +115,8 @@ struct Link {
   bool carries() const { return has_path && (state == LinkState::up || state == LinkState::lossy); }
   bool blocked(Instant now) const { return now < blocked_until; }
   LinkTier tier() const;
-  LinkView view() const;
+  /// Everything but `one_way`, which is relative to the other links.
+  LinkView view(Instant now) const;
 
   /// How long an acknowledgement may take before the link is suspect.
   Duration suspect_after() const;

@@ -43,9 +43,13 @@ struct LinkReport {
   Duration rtt{};  // Smoothed; zero: never measured.
   Duration rtt_min{};
   Duration rtt_var{};
-  std::uint32_t loss_ppm = 0;        // Of what we sent, over the last second or so.
-  std::uint64_t delivered_bps = 0;   // UDP payload we sent that arrived, now.
-  std::uint64_t received_bps = 0;    // UDP payload that came in, now.
+  std::uint32_t loss_ppm = 0;       // Of what we sent, over the last second or so.
+  std::uint64_t delivered_bps = 0;  // UDP payload we sent that arrived, now.
+  std::uint64_t received_bps = 0;   // UDP payload that came in, now.
+  std::uint64_t capacity_bps = 0;   // What it can carry of ours; 0: it was never seen full.
+  std::uint64_t pacing_bps = 0;     // How fast it may be sent on now.
+  Duration queue{};                 // Delay that queues in the line add.
+  bool contested = false;  // Somebody else fills the line: its delay is not ours to keep short.
   std::uint32_t datagram_bytes = 0;  // Largest datagram in use.
   std::uint64_t bytes_in_flight = 0;
   std::uint32_t times_up = 0;

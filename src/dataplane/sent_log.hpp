@@ -40,9 +40,10 @@ struct SentDatagram {
   std::uint16_t bytes = 0;  // UDP payload.
   std::uint32_t contents = ContentPool::none;
   Instant sent{};
-  // Delivery-rate sampling (draft-cheng-iccrg-delivery-rate-estimation).
-  std::uint64_t delivered_before = 0;  // Bytes acknowledged when this was sent.
-  Instant delivered_before_at{};
+  // For the rate control: all the link had sent with this one, and how much of it while it had room
+  // for more.
+  std::uint64_t sent_bytes = 0;
+  std::uint64_t starved_bytes = 0;
 };
 
 /// The datagrams sent on one link in one epoch: a ring from the oldest whose fate may still change

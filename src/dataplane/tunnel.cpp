@@ -11,6 +11,11 @@ static constexpr std::size_t frame_bytes_min = 14;
 static constexpr std::size_t frame_overhead_max = 14 + 8;  // Ethernet and two VLAN tags.
 static constexpr std::size_t super_frame_bytes_max = 65535;
 static constexpr std::size_t events_max = 256;
+static constexpr Duration codel_interval_min = milliseconds(100);
+/// What does not listen to CoDel gets no more than this of queue.
+static constexpr std::uint64_t queue_ms_max = 400;
+static constexpr std::uint64_t queue_bytes_least = 128 * 1024;
+static constexpr std::uint64_t rate_unknown_bps = 10'000'000;
 
 Tunnel::Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entropy& entropy,
                SlabPool& slabs, Instant now)
@@ -170,21 +175,17 @@ void Tunnel::handle_frame(Frame frame, Instant now) {
     drops_.add(Drop::no_usable_link);
     return;
   }
-  if (queue_bytes_ + frame.size > limits_.queue_bytes || queue_.size() >= limits_.queue_frames) {
-    drops_.add(Drop::queue_full);
-    if (planted(Fault::sequence_before_aqm)) {
-      flow_->out.skip_sequence(flow_->flows.assign(read_inner_flow(frame.bytes()), now).lane);
-    }
-    return;
+  Flow& flow = *flow_;
+  const FlowIndex index = flow.flows.find(read_inner_flow(frame.bytes()), flow.queue, now);
+  const std::uint64_t dropped = drops_.of(Drop::queue_full);
+  flow.queue.push(index, std::move(frame), now, drops_);
+  if (planted(Fault::sequence_before_aqm) && drops_.of(Drop::queue_full) != dropped) {
+    flow.out.skip_sequence(flow.flows.look(index).lane);
   }
-  queue_bytes_ += frame.size;
-  queue_.push_back(std::move(frame));
 }
 
 void Tunnel::drop_queue(Drop reason) {
-  drops_.add(reason, queue_.size());
-  queue_.clear();
-  queue_bytes_ = 0;
+  flow_->queue.clear(reason, drops_);
   if (cutting_.active && cutting_.offset == 0) drops_.add(reason);
   cutting_ = {};
 }
@@ -203,12 +204,51 @@ std::optional<Frame> Tunnel::poll_frame() {
 void Tunnel::refresh_views(Instant now) {
   views_.clear();
   any_carries_ = false;
+  Duration nearest = Duration::max();
+  bool comparable = true;
   each_link([&](Link& l) {
-    views_.push_back(l.view());
-    any_carries_ |= views_.back().tier != LinkTier::unusable;
+    l.rate.set_limit(config_.initiator ? l.config.rate_up_bps_max : l.config.rate_down_bps_max);
+    views_.push_back(l.view(now));
+    if (views_.back().tier == LinkTier::unusable) return;
+    any_carries_ = true;
+    comparable &= l.rate.delay_known();
+    nearest = std::min(nearest, l.rate.delay_base());
   });
+  follow_links(now);
+  // Differences of one-way delays are true; half the round trip is a guess.
+  for (LinkView& view : views_) {
+    const Link& l = *link(view.id);
+    if (view.tier == LinkTier::unusable) continue;
+    view.one_way = comparable ? l.rate.delay_base() - nearest : l.rtt.min() / 2;
+  }
   scheduler_.update(views_, now);
   views_stale_ = false;
+}
+
+/// The queue's settings follow what the links are: a flow over the slowest must not be told to slow
+/// down before it can have heard.
+void Tunnel::follow_links(Instant now) {
+  if (!flow_) return;
+  Duration slowest{};
+  bool measured = true;
+  std::uint64_t rate_bps = 0;
+  each_link([&](const Link& l) {
+    if (!scheduler_.eligible().has(l.id)) return;
+    slowest = std::max(slowest, l.rtt.smoothed());
+    measured &= l.rate.proven();
+    rate_bps += l.rate.proven() ? l.rate.pacing_bps()
+                                : std::max(rate_unknown_bps, 4 * l.delivered_meter.bps(now));
+  });
+  Duration interval = std::max<Duration>(codel_interval_min, 2 * slowest);
+  // What queues while a link's rate is still being found says little.
+  if (!measured) interval *= 3;
+  // A frame or two must fit the target, however slow the links are.
+  const std::uint64_t frames_ns =
+      3 * 1514 * 8'000'000'000ull / std::max<std::uint64_t>(rate_bps, 1);
+  const Duration frames{static_cast<std::int64_t>(frames_ns)};
+  flow_->queue.set_codel(std::clamp<Duration>(frames, interval / 20, interval / 2), interval);
+  flow_->queue.set_bytes_max(
+      std::max<std::uint64_t>(queue_bytes_least, rate_bps / 8 * queue_ms_max / 1000));
 }
 
 std::vector<const Link*> Tunnel::links_with_path() const {
@@ -229,8 +269,8 @@ PeerReport Tunnel::report(Instant now) const {
   report.observed = observed_;
   report.frames = frames_;
   report.drops = drops_;
-  report.frames_queued = queue_.size() + (cutting_.active ? 1 : 0);
   if (session_) {
+    report.frames_queued = flow_->queue.size() + (cutting_.active ? 1 : 0);
     report.session_since = session_->since;
     report.key_since = session_->current().established;
     report.rekeys = session_->rekeys;
@@ -254,6 +294,10 @@ PeerReport Tunnel::report(Instant now) const {
     r.rtt_var = l.rtt.variance();
     r.loss_ppm = l.loss.ppm();
     r.delivered_bps = l.delivered_meter.bps(now);
+    r.capacity_bps = l.rate.proven() ? l.rate.capacity_bps() : 0;
+    r.pacing_bps = l.rate.pacing_bps();
+    r.queue = l.rate.queue();
+    r.contested = l.rate.contested(now);
     r.received_bps = l.received_meter.bps(now);
     r.datagram_bytes = l.mtu.size();
     r.bytes_in_flight = l.bytes_in_flight;

@@ -10,6 +10,7 @@
 #include "base/ring.hpp"
 #include "dataplane/datagram_builder.hpp"
 #include "dataplane/flow_table.hpp"
+#include "dataplane/frame_queue.hpp"
 #include "dataplane/in_lanes.hpp"
 #include "dataplane/link.hpp"
 #include "dataplane/node.hpp"
@@ -78,9 +79,10 @@ class Tunnel {
   /// What a session has in flight; made and thrown away with it.
   struct Flow {
     Flow(const Limits& limits, SlabPool& slabs, DropCounters& drops, std::uint64_t seed)
-        : out(limits), flows(limits, out, seed), in(limits, slabs, drops) {}
+        : out(limits), flows(limits, out, seed), queue(limits), in(limits, slabs, drops) {}
     OutLanes out;
     FlowTable flows;
+    FrameQueue queue;  // By the flow table's entries.
     InLanes in;
     ProofTracker proof;
     ContentPool contents;
@@ -89,6 +91,8 @@ class Tunnel {
     std::uint64_t peer_stamp = 0;  // Largest seen, rebuilt to 64 bits.
     Instant peer_stamp_at{};
     std::uint64_t last_stamp = 0;
+    std::uint64_t arrival_units = 0;  // The peer's clock at the newest arrival it told of,
+    Instant arrival_told{};           // and when it told.
     bool settings_acknowledged = false;
     std::int64_t repair_budget_bytes = 64 * 1024;
     Instant repair_budget_at{};
@@ -103,13 +107,14 @@ class Tunnel {
     Frame frame;
     std::uint32_t offset = 0;
     FlowTable::Assignment lane;
-    std::uint64_t flow_hash = 0;
     std::optional<LinkId> link;  // Where the rest must go.
+    bool urgent = false;         // Does not wait for pacing.
     bool whole_on_one_link = false;
   };
 
   // tunnel.cpp
   Link* link(LinkId id) { return links_[index_of(id)].get(); }
+  const Link* link(LinkId id) const { return links_[index_of(id)].get(); }
   Link& make_link(LinkId id, Instant now);
   template <typename Visit>
   void each_link(Visit&& visit) {
@@ -125,6 +130,7 @@ class Tunnel {
   }
   bool any_link_alive() const;
   void refresh_views(Instant now);
+  void follow_links(Instant now);
   void drop_queue(Drop reason);
   bool frame_acceptable(const Frame& frame);
   bool frame_deliverable(const Frame& frame);
@@ -149,10 +155,15 @@ class Tunnel {
   bool append_repair(Instant now);
   bool append_frame(Instant now);
   bool begin_frame(Instant now);
-  std::optional<LinkId> choose_link(Instant now);
+  bool may_begin(FlowIndex flow, const Frame& head, bool sparse, Instant now) const;
+  std::optional<LinkId> choose_link(const FlowTable::Assignment& lane, std::uint32_t bytes,
+                                    bool urgent, Instant now) const;
+  LinkSet copy_links(bool urgent, Instant now) const;
+  bool any_link_ready(Instant now) const;
   bool append_piece(LinkSet links, Instant now);
   void write_chunk(Link& l, ChunkIndex index, Instant now);
-  void count_on_link(LinkId id, std::size_t bytes);
+  void charge(Link& l, std::size_t bytes, Instant now);
+  Instant next_send() const;
   DatagramBuilder& builder_for(Link& l, Instant now);
   bool can_send(const Link& l, Instant now) const;
   Link* best_link(Instant now);
@@ -181,6 +192,7 @@ class Tunnel {
   // tunnel_feedback.cpp
   bool handle_ack(Link& came_on, Bytes body, Instant received, Instant now);
   void acknowledge(Link& l, LinkSpace& space, std::uint64_t number, Instant now);
+  void steer_rate(Link& l, const SentLog& sent, const wire::Ack& ack, Instant now);
   void detect_losses(Link& l, Instant now);
   void detect_loss(Link& l, LinkSpace& space, Instant now);
   void lose(Link& l, LinkSpace& space, std::uint64_t number, bool counts, Instant now);
@@ -221,8 +233,6 @@ class Tunnel {
   bool any_carries_ = false;
   Scheduler scheduler_;
   HashFields hash_fields_;
-  Ring<Frame> queue_;
-  std::uint64_t queue_bytes_ = 0;
   Cutting cutting_;
   DatagramBuilder direct_;
   std::uint64_t batch_stamp_ = 0;

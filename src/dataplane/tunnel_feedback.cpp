@@ -9,7 +9,6 @@ namespace mwtun {
 
 static constexpr std::uint32_t reorder_threshold_min = 3;  // RFC 9002 6.1.1
 static constexpr std::uint32_t reorder_threshold_max = 1024;
-static constexpr std::uint64_t queue_bytes_least = 10'000;
 static constexpr std::uint32_t lossy_enter_ppm = 250'000;
 static constexpr std::uint32_t lossy_leave_ppm = 100'000;
 
@@ -30,21 +29,13 @@ bool Tunnel::handle_ack(Link& came_on, Bytes body, Instant received, Instant now
     l.rtt.sample(received - sent[largest].sent, wire::stamp_duration(ack.delay_units), now);
     views_stale_ = true;
   }
-  const std::uint64_t delivered_before = newly ? sent[largest].delivered_before : 0;
-  const Instant before_at = newly ? sent[largest].delivered_before_at : now;
   for (std::size_t i = 0; i < ack.range_count; ++i) {
     for (std::uint64_t n = std::max(ack.ranges[i].first, sent.base()); n <= ack.ranges[i].last;
          ++n) {
       acknowledge(l, *space, n, now);
     }
   }
-  if (newly && !sent[largest].mtu_probe) {
-    const Duration slack = std::max<Duration>(l.rtt.min() / 4, milliseconds(5));
-    const std::uint64_t bytes = l.delivered_bytes - delivered_before;
-    // A late answer to a single probe is jitter, not a queue of ours.
-    const bool queue_standing = l.rtt.latest() > l.rtt.min() + slack && bytes >= queue_bytes_least;
-    l.rate.sample(bytes, now - before_at, queue_standing, l.rtt.smoothed(), now);
-  }
+  steer_rate(l, sent, ack, now);
   sent.note_acknowledged(largest);
   detect_losses(l, now);
   trim_logs(l, *space, now);
@@ -52,6 +43,41 @@ bool Tunnel::handle_ack(Link& came_on, Bytes body, Instant received, Instant now
   wait_for_oldest(l);
   views_stale_ = true;
   return true;
+}
+
+/// The arrival times are by the receiver's clock; the first is of the newest arrival.
+void Tunnel::steer_rate(Link& l, const SentLog& sent, const wire::Ack& ack, Instant now) {
+  const std::uint64_t largest = ack.ranges[0].last;
+  if (ack.arrival_count == 0 || largest < ack.arrivals[0].below) return;
+  const std::uint64_t newest = largest - ack.arrivals[0].below;
+  if (!sent.contains(newest)) return;
+  // All links of a session count the peer's time from the same beginning.
+  Flow& flow = *flow_;
+  const std::uint64_t elapsed = flow.arrival_told == Instant{}
+                                    ? 0
+                                    : wire::stamp_units(now) - wire::stamp_units(flow.arrival_told);
+  const std::uint64_t arrived =
+      wire::expand(flow.arrival_units + elapsed, ack.arrivals[0].stamp_low, 24);
+  RateFeedback feedback;
+  feedback.delay = Duration::max();
+  for (std::size_t i = 0; i < ack.arrival_count; ++i) {
+    if (largest < ack.arrivals[i].below) continue;
+    const std::uint64_t number = largest - ack.arrivals[i].below;
+    if (!sent.contains(number)) continue;
+    const std::uint64_t at = wire::expand(arrived, ack.arrivals[i].stamp_low, 24);
+    const Duration came{static_cast<std::int64_t>(at) * wire::stamp_unit_ns};
+    feedback.delay = std::min(feedback.delay, came - sent[number].sent.time_since_epoch());
+  }
+  if (arrived > flow.arrival_units) flow.arrival_units = arrived, flow.arrival_told = now;
+  feedback.sent = sent[newest].sent;
+  feedback.sent_bytes = sent[newest].sent_bytes;
+  feedback.starved_bytes = sent[newest].starved_bytes;
+  feedback.delivered_bytes = l.delivered_bytes;
+  feedback.sent_bytes_now = l.sent_bytes;
+  feedback.arrived = Duration{static_cast<std::int64_t>(arrived) * wire::stamp_unit_ns};
+  feedback.rtt = l.rtt.smoothed();
+  feedback.datagram_bytes = l.mtu.size();
+  l.rate.feedback(feedback, now);
 }
 
 void Tunnel::acknowledge(Link& l, LinkSpace& space, std::uint64_t number, Instant now) {
@@ -76,7 +102,6 @@ void Tunnel::acknowledge(Link& l, LinkSpace& space, std::uint64_t number, Instan
     l.loss.add(false, now);
   }
   l.delivered_bytes += sent.bytes;
-  l.delivered_at = now;
   l.delivered_meter.add(sent.bytes, now);
   const std::uint32_t bytes = sent.bytes;
   const bool probe = sent.mtu_probe;

@@ -56,6 +56,7 @@ void Tunnel::reset_link_spaces(Link& l) {
   l.probe_bytes = 0;
   l.candidate_made = Instant::min();
   l.delay = DelayMeter{};
+  l.rate.path_changed();
   views_stale_ = true;
 }
 
@@ -80,6 +81,7 @@ void Tunnel::set_link_path(LinkId id, const Path& path, std::uint32_t mtu, Insta
   l->has_path = true;
   l->interface_mtu = mtu;
   l->rtt.reset();
+  l->rate.path_changed();
   l->blocked_until = {};
   views_stale_ = true;
   if (session_) {
@@ -159,6 +161,8 @@ void Tunnel::handle_send_error(const DatagramTag& tag, SendError error, Instant 
   drops_.add(Drop::send_failed);
   const std::uint32_t bytes = space->sent[tag.number].bytes;
   lose(*l, *space, tag.number, false, now);
+  // What never left the host is not the line's loss.
+  l->sent_bytes -= bytes;
   if (planted(Fault::number_reused_after_send_error) &&
       tag.number + 1 == space->sent.next_number()) {
     forget_contents(space->sent[tag.number]);
@@ -344,6 +348,7 @@ Instant Tunnel::poll_timeout() const {
       first = std::min(first, flow_->in.deadline(backstop(now_)));
     }
     if (!flow_->repair.empty() && any_carries_) first = std::min(first, now_ + repair_retry);
+    if (any_carries_) first = std::min(first, std::max(next_send(), now_));
   }
   deadline_ = first;
   return first;

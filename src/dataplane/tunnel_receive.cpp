@@ -250,6 +250,7 @@ void Tunnel::read_response(Link& l, const Path& path, Bytes body, Instant now) {
   l.validated = true;
   l.candidate.reset();
   l.rtt.reset();
+  l.rate.path_changed();
   l.delay = DelayMeter{};
   l.mtu.restart(l.interface_mtu, path.remote.header_bytes(), now);
   l.suspect = false;

@@ -11,6 +11,7 @@ namespace mwtun {
 static constexpr std::size_t piece_bytes_min = 32;
 static constexpr std::uint32_t heads_datagrams = 32;
 static constexpr Duration heads_interval = milliseconds(10);
+static constexpr Duration redundant_wait_max = milliseconds(50);
 static constexpr Duration heads_quiet = milliseconds(20);
 static constexpr std::int64_t repair_budget_max = 512 * 1024;
 static constexpr Duration repair_age_max = seconds(3);
@@ -19,8 +20,10 @@ static constexpr unsigned repair_attempts_max = 8;
 
 std::optional<OutgoingDatagram> Tunnel::poll_datagram(MutableBytes room, Instant now) {
   if (!session_) return std::nullopt;
+  now_ = std::max(now_, now);
   if (!closing_.empty()) return send_close(room, now);
   if (views_stale_) refresh_views(now);
+  for (LinkView& view : views_) view.wait = link(view.id)->pacer.wait(now);
   while (true) {
     for (std::unique_ptr<Link>& l : links_) {
       if (!l) continue;
@@ -120,8 +123,9 @@ std::optional<OutgoingDatagram> Tunnel::emit(Link& l, DatagramBuilder& builder, 
   sent.bytes = static_cast<std::uint16_t>(size);
   sent.contents = builder.contents();
   sent.sent = now;
-  sent.delivered_before = l.delivered_bytes;
-  sent.delivered_before_at = l.bytes_in_flight == 0 ? now : l.delivered_at;
+  charge(l, size, now);
+  sent.sent_bytes = l.sent_bytes;
+  sent.starved_bytes = l.starved_bytes;
   ++l.counters.datagrams_out;
   l.counters.bytes_out += size;
   ++flow_->datagrams_since_heads;
@@ -196,7 +200,8 @@ bool Tunnel::append_repair(Instant now) {
       Link* l = link(*pick);
       const bool fits = l->mtu.size() >= need + wire::overhead_bytes;
       any_fits |= fits;
-      if (fits && can_send(*l, now)) chosen = l;
+      const bool soon = l->pacer.wait(now) <= Scheduler::urgent_wait_max;
+      if (fits && soon && can_send(*l, now)) chosen = l;
       if (except.has(*pick)) break;
       except.add(*pick);
     }
@@ -221,37 +226,73 @@ bool Tunnel::append_repair(Instant now) {
   return false;
 }
 
+/// Takes the next frame that some link may take.
 bool Tunnel::begin_frame(Instant now) {
-  if (queue_.empty()) return false;
+  Flow& flow = *flow_;
+  if (flow.queue.empty() || !any_link_ready(now)) return false;
+  std::optional<FrameQueue::Taken> taken = flow.queue.take(
+      now,
+      [&](FlowIndex index, const Frame& head, bool sparse) {
+        return may_begin(index, head, sparse, now);
+      },
+      drops_);
+  if (!taken) return false;
   cutting_.active = true;
-  cutting_.frame = queue_.pop_front();
-  queue_bytes_ -= cutting_.frame.size;
+  cutting_.frame = std::move(taken->frame);
   cutting_.offset = 0;
   cutting_.link.reset();
-  const InnerFlow inner = read_inner_flow(cutting_.frame.bytes());
-  cutting_.lane = flow_->flows.assign(inner, now);
+  cutting_.lane = flow.flows.assign(taken->flow, now);
   cutting_.whole_on_one_link = cutting_.lane.pinned || !wire::lane_ordered(cutting_.lane.lane);
-  cutting_.flow_hash =
-      scheduler_.kind() == SchedulerKind::hash ? hash_flow_fields(inner.key, hash_fields_) : 0;
+  cutting_.urgent = taken->sparse;
+  if (taken->marked) ++frames_.ecn_marked;
   return true;
 }
 
-std::optional<LinkId> Tunnel::choose_link(Instant now) {
-  if (cutting_.link && link(*cutting_.link)->carries()) return cutting_.link;
-  const FlowTable::Assignment& lane = cutting_.lane;
-  if (lane.pinned && lane.pin && scheduler_.eligible().has(*lane.pin)) return lane.pin;
-  const std::optional<LinkId> pick = scheduler_.pick(views_, cutting_.frame.size - cutting_.offset,
-                                                     cutting_.flow_hash, blocked_links(now));
-  if (pick && lane.pinned) {
-    flow_->flows.pin(lane.entry, *pick);
-    cutting_.lane.pin = pick;
+bool Tunnel::may_begin(FlowIndex flow, const Frame& head, bool sparse, Instant now) const {
+  if (scheduler_.kind() == SchedulerKind::redundant) return !copy_links(sparse, now).empty();
+  return choose_link(flow_->flows.look(flow), head.size, sparse, now).has_value();
+}
+
+bool Tunnel::any_link_ready(Instant now) const {
+  bool any = false;
+  each_link([&](const Link& l) {
+    any |= scheduler_.eligible().has(l.id) && l.pacer.wait(now) <= Scheduler::urgent_wait_max;
+  });
+  return any;
+}
+
+/// The link for the next `bytes` of a flow. None: they have to wait.
+std::optional<LinkId> Tunnel::choose_link(const FlowTable::Assignment& lane, std::uint32_t bytes,
+                                          bool urgent, Instant now) const {
+  if (lane.pinned && lane.pin && scheduler_.eligible().has(*lane.pin)) {
+    const Duration wait_max = urgent ? Scheduler::urgent_wait_max : Duration{0};
+    return link(*lane.pin)->pacer.wait(now) <= wait_max ? lane.pin : std::nullopt;
   }
-  return pick;
+  const std::uint64_t hash = scheduler_.kind() == SchedulerKind::hash
+                                 ? hash_flow_fields(flow_->flows.key(lane.entry), hash_fields_)
+                                 : 0;
+  return scheduler_.pick(views_, bytes, hash, blocked_links(now), urgent);
+}
+
+/// Every frame on every link, as fast as the fastest takes it; a copy that its link would send
+/// redundant_wait_max later is not worth sending.
+LinkSet Tunnel::copy_links(bool urgent, Instant now) const {
+  const LinkSet blocked = blocked_links(now);
+  const Duration wait_max = urgent ? Scheduler::urgent_wait_max : Duration{0};
+  LinkSet links;
+  bool any_ready = false;
+  each_link([&](const Link& l) {
+    if (!scheduler_.eligible().has(l.id) || blocked.has(l.id)) return;
+    const Duration wait = l.pacer.wait(now);
+    any_ready |= wait <= wait_max;
+    if (wait <= redundant_wait_max) links.add(l.id);
+  });
+  return any_ready ? links : LinkSet{};
 }
 
 bool Tunnel::append_frame(Instant now) {
   Flow& flow = *flow_;
-  if (!cutting_.active && queue_.empty()) return false;
+  if (!cutting_.active && flow.queue.empty()) return false;
   if (!any_carries_) {
     drop_queue(Drop::no_usable_link);
     return false;
@@ -261,19 +302,21 @@ bool Tunnel::append_frame(Instant now) {
   if (!cutting_.active && !begin_frame(now)) return false;
   LinkSet links;
   if (scheduler_.kind() == SchedulerKind::redundant) {
-    const LinkSet blocked = blocked_links(now);
-    each_link([&](const Link& l) {
-      if (!scheduler_.eligible().has(l.id)) return;
-      if (!blocked.has(l.id)) {
-        links.add(l.id);
-      } else if (cutting_.offset == 0) {
-        drops_.add(Drop::redundant_copy_late);
-      }
-    });
+    links = copy_links(cutting_.urgent, now);
     if (links.empty()) return false;
+    each_link([&](const Link& l) {
+      const bool late = scheduler_.eligible().has(l.id) && !links.has(l.id);
+      if (late && cutting_.offset == 0) drops_.add(Drop::redundant_copy_late);
+    });
+  } else if (cutting_.link && link(*cutting_.link)->carries()) {
+    // The rest of a frame that is not cut across links follows its beginning.
+    links.add(*cutting_.link);
+    if (!can_send(*link(*cutting_.link), now)) return false;
   } else {
-    const std::optional<LinkId> chosen = choose_link(now);
+    const std::optional<LinkId> chosen =
+        choose_link(cutting_.lane, cutting_.frame.size - cutting_.offset, cutting_.urgent, now);
     if (!chosen || !can_send(*link(*chosen), now)) return false;
+    if (cutting_.lane.pinned) flow.flows.pin(cutting_.lane.entry, *chosen);
     if (cutting_.whole_on_one_link) cutting_.link = chosen;
     links.add(*chosen);
   }
@@ -332,15 +375,27 @@ void Tunnel::write_chunk(Link& l, ChunkIndex index, Instant now) {
   ++chunk.flights;
   ++chunk.attempts;
   chunk.link = l.id;
-  count_on_link(l.id, chunk.size);
+  scheduler_.sent(l.id, chunk.size);
 }
 
-/// So that the next pick sees what this one gave the link.
-void Tunnel::count_on_link(LinkId id, std::size_t bytes) {
-  scheduler_.sent(id, static_cast<std::uint32_t>(bytes));
+/// A datagram of this size goes: when may the next?
+void Tunnel::charge(Link& l, std::size_t bytes, Instant now) {
+  l.sent_bytes += bytes;
+  if (l.pacer.sent(bytes, l.rate.pacing_bps(), now)) l.starved_bytes += bytes;
   for (LinkView& view : views_) {
-    if (view.id == id) view.in_flight_bytes += bytes;
+    if (view.id == l.id) view.wait = l.pacer.wait(now);
   }
+}
+
+/// When pacing lets a link take what waits; never, if nothing does.
+Instant Tunnel::next_send() const {
+  if (flow_->queue.empty() && !cutting_.active && flow_->repair.empty()) return never;
+  Instant first = never;
+  each_link([&](const Link& l) {
+    // One that may send and has nothing to is not helped by time.
+    if (l.carries() && l.pacer.wait(now_) > Duration{0}) first = std::min(first, l.pacer.wake());
+  });
+  return first;
 }
 
 }  // namespace mwtun

@@ -5,18 +5,13 @@
 namespace mwtun {
 
 static constexpr std::uint64_t rate_unknown_bps = 10'000'000;
-static constexpr double delivery_ns_max = 4e18;  // A century, which an int64 still holds.
+static constexpr double bytes_ns_max = 1e18;  // Decades, whose sum an int64 still holds.
 
 Duration predicted_delivery(const LinkView& link, std::uint32_t bytes) {
-  // What an idle link has delivered says only "at least".
-  const bool known = link.rate_proven && link.rate_bps != 0;
-  const auto rate_bps =
-      static_cast<double>(known ? link.rate_bps : std::max(link.rate_bps, rate_unknown_bps));
-  // Acknowledged after the round trip, or after all in flight has drained: whichever is later.
-  const double drain_ns = static_cast<double>(link.in_flight_bytes + bytes) * 8e9 / rate_bps;
-  const double trip_ns = static_cast<double>(link.rtt_min.count()) + bytes * 8e9 / rate_bps;
-  const double delivery_ns = std::min(std::max(drain_ns, trip_ns), delivery_ns_max);
-  return Duration{static_cast<std::int64_t>(delivery_ns)} - link.rtt_min / 2;
+  const std::uint64_t rate_bps = link.rate_bps == 0 ? rate_unknown_bps : link.rate_bps;
+  const double bytes_ns = bytes * 8e9 / static_cast<double>(rate_bps);
+  return link.wait + link.queue + link.one_way +
+         Duration{static_cast<std::int64_t>(std::min(bytes_ns, bytes_ns_max))};
 }
 
 std::optional<LinkId> pick_earliest(std::span<const LinkView> links, LinkSet among,

@@ -22,10 +22,11 @@ struct LinkView {
   LinkTier tier = LinkTier::unusable;
   std::uint16_t weight = 1;
   std::uint8_t priority = 0;
-  std::uint64_t rate_bps = 0;         // UDP payload it has delivered at most; 0: nothing so far.
-  bool rate_proven = false;           // It had a queue then: it cannot deliver much more.
-  Duration rtt_min{};                 // Without queues.
-  std::uint64_t in_flight_bytes = 0;  // Sent and not acknowledged.
+  std::uint64_t rate_bps = 0;  // What it is paced at, UDP payload; 0: nothing is known.
+  bool rate_proven = false;    // It was seen full: it cannot carry much more.
+  Duration one_way{};          // Delay without queues, up to an offset that all links share.
+  Duration queue{};            // And what the queue in the line will add.
+  Duration wait{};             // Until pacing lets the next datagram go; zero: now.
 };
 
 /// A set of links, a bit a number.

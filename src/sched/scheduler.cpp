@@ -18,28 +18,68 @@ LinkSet best_tier(std::span<const LinkView> links) {
 void Scheduler::update(std::span<const LinkView> links, Instant now) {
   const LinkSet before = eligible_;
   eligible_ = best_tier(links);
+  weights_equal_ = true;
+  for (const LinkView& link : links) {
+    weights_equal_ &= !eligible_.has(link.id) || link.weight == links.front().weight;
+  }
   if (kind_ == SchedulerKind::active_backup) active_backup_.update(links, eligible_, now);
   if (eligible_ == before) return;
   if (kind_ == SchedulerKind::round_robin) round_robin_.restart();
   if (kind_ == SchedulerKind::hash) hash_.update(links, eligible_);
 }
 
+static LinkSet ready(std::span<const LinkView> links, LinkSet among) {
+  for (const LinkView& link : links) {
+    if (link.wait > Duration{0}) among.remove(link.id);
+  }
+  return among;
+}
+
+static bool waits(std::span<const LinkView> links, LinkId id, Duration wait_max) {
+  for (const LinkView& link : links) {
+    if (link.id == id) return link.wait > wait_max;
+  }
+  return false;
+}
+
+/// Those of them that a flow can be striped over.
+LinkSet Scheduler::stripe(std::span<const LinkView> links, LinkSet among) const {
+  Duration best = Duration::max();
+  for (const LinkView& link : links) {
+    if (eligible_.has(link.id)) best = std::min(best, link.one_way + link.queue);
+  }
+  for (const LinkView& link : links) {
+    if (link.one_way + link.queue - best > stripe_spread_max) among.remove(link.id);
+  }
+  return among;
+}
+
 std::optional<LinkId> Scheduler::pick(std::span<const LinkView> links, std::uint32_t bytes,
-                                      std::uint64_t flow_hash, LinkSet except) {
+                                      std::uint64_t flow_hash, LinkSet except, bool urgent) const {
   LinkSet among = eligible_;
   for (const LinkView& link : links) {
     if (except.has(link.id)) among.remove(link.id);
   }
   if (among.empty()) among = eligible_;
   if (among.empty()) return std::nullopt;
+  std::optional<LinkId> chosen;
   switch (kind_) {
-    case SchedulerKind::round_robin: return round_robin_.pick(links, among);
-    case SchedulerKind::hash: return hash_.pick(flow_hash, among);
-    case SchedulerKind::active_backup: return active_backup_.pick(links, among);
+    case SchedulerKind::round_robin:
+      // Weights that somebody gave are kept to; else whoever has room is next, and the shares are
+      // the rates'.
+      if (weights_equal_ && !urgent) among = ready(links, among);
+      chosen = round_robin_.pick(links, among);
+      break;
+    case SchedulerKind::hash: chosen = hash_.pick(flow_hash, among); break;
+    case SchedulerKind::active_backup: chosen = active_backup_.pick(links, among); break;
     case SchedulerKind::adaptive:
-    case SchedulerKind::redundant: break;
+    case SchedulerKind::redundant:
+      if (!urgent) among = ready(links, stripe(links, among));
+      chosen = pick_earliest(links, among, bytes);
+      break;
   }
-  return pick_earliest(links, among, bytes);
+  if (!chosen || waits(links, *chosen, urgent ? urgent_wait_max : Duration{0})) return std::nullopt;
+  return chosen;
 }
 
 std::optional<LinkId> Scheduler::pick_soonest(std::span<const LinkView> links, std::uint32_t bytes,

@@ -23,16 +23,23 @@ class Scheduler {
  public:
   explicit Scheduler(SchedulerKind kind) : kind_(kind) {}
   SchedulerKind kind() const { return kind_; }
+  /// Small enough that links do not queue by it, long enough that urgent frames rarely wait.
+  static constexpr Duration urgent_wait_max = milliseconds(5);
+  /// A link whose frames arrive later than the best one's by more than this takes no part in
+  /// striping: the receiver would hold all the others back for as long.
+  static constexpr Duration stripe_spread_max = milliseconds(150);
 
   /// To be called when a tier or the configuration of a link may have changed.
   void update(std::span<const LinkView> links, Instant now);
   /// Links that update() found eligible; a redundant frame goes on all of them.
   LinkSet eligible() const { return eligible_; }
-  /// The link for `bytes` more of the flow with this hash; none when no link is eligible. `links`
-  /// has the current facts, in the order of update(). `except` is avoided where another is
-  /// eligible.
+  /// The link for `bytes` more of the flow with this hash; none when no link is eligible, or when
+  /// those that this scheduler allows have to wait for their pacing. `links` has the current facts,
+  /// in the order of update(). `except` is avoided where another is eligible. What is urgent (a
+  /// sparse flow's) does not wait for pacing if that is behind by no more than urgent_wait_max.
   std::optional<LinkId> pick(std::span<const LinkView> links, std::uint32_t bytes,
-                             std::uint64_t flow_hash, LinkSet except = {});
+                             std::uint64_t flow_hash, LinkSet except = {},
+                             bool urgent = false) const;
   /// The link on which this would arrive soonest, whatever the kind: for repairs and urgent frames.
   std::optional<LinkId> pick_soonest(std::span<const LinkView> links, std::uint32_t bytes,
                                      LinkSet except = {}) const;
@@ -40,7 +47,10 @@ class Scheduler {
   void sent(LinkId link, std::uint32_t bytes) { round_robin_.sent(link, bytes); }
 
  private:
+  LinkSet stripe(std::span<const LinkView> links, LinkSet among) const;
+
   SchedulerKind kind_;
+  bool weights_equal_ = true;
   LinkSet eligible_;
   WeightedRoundRobin round_robin_;
   HashBuckets hash_;

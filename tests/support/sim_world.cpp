@@ -67,6 +67,7 @@ bool drops_frame(Drop reason) {
     case Drop::no_session:
     case Drop::no_usable_link:
     case Drop::queue_full:
+    case Drop::aqm:
     case Drop::repair_given_up:
     case Drop::session_ended_sending:
     case Drop::lane_overrun:
@@ -300,6 +301,11 @@ void World::wake(End& end) {
   const Instant at = local(end);
   end.node->handle_timeout(at);
   drain(end);
+  // What was refused while sending may have made something due at once.
+  if (end.node->poll_timeout() <= at) {
+    end.node->handle_timeout(at);
+    drain(end);
+  }
   if (end.node->poll_timeout() <= at) {
     oracle.fail(now_, "the next timeout lies ahead", fmt::format("end {}", end.id));
   }
@@ -644,7 +650,15 @@ void World::watch_pair(EndId id, EndId peer) {
 }
 
 std::string World::drops(EndId end, EndId peer) const {
-  return running(end) ? drops_of(report(end, peer)) : " not running";
+  if (!running(end)) return " not running";
+  const PeerReport peer_report = report(end, peer);
+  std::string text = drops_of(peer_report);
+  for (const LinkReport& link : peer_report.links) {
+    text += fmt::format(" [{} {} paced {:.3g} of {:.3g} Mbit/s, queue {} ms]", index_of(link.id),
+                        to_string(link.state), static_cast<double>(link.pacing_bps) / 1e6,
+                        static_cast<double>(link.capacity_bps) / 1e6, link.queue / milliseconds(1));
+  }
+  return text;
 }
 
 World::Balance World::balance(EndId from, EndId to) const {

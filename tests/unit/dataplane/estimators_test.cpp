@@ -1,8 +1,8 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
+#include "dataplane/meters.hpp"
 #include "dataplane/mtu_search.hpp"
-#include "dataplane/rate_estimator.hpp"
 #include "dataplane/rtt.hpp"
 #include "dataplane/sent_log.hpp"
 
@@ -38,22 +38,6 @@ TEST_CASE("the least round trip is forgotten when the path has become longer", "
   CHECK(rtt.min() == milliseconds(50));
   rtt.reset();
   CHECK_FALSE(rtt.known());
-}
-
-TEST_CASE("a rate is the largest sample, and falls only while a queue stands", "[rate]") {
-  RateEstimator rate;
-  rate.sample(125'000, milliseconds(100), true, milliseconds(20), start);
-  CHECK(rate.bps() == 10'000'000);
-  rate.sample(1'000'000, microseconds(100), true, milliseconds(20), start);  // Compressed: no.
-  CHECK(rate.bps() == 10'000'000);
-  for (int s = 1; s < 10; ++s) {
-    rate.sample(12'500, milliseconds(100), false, milliseconds(20), start + seconds(s));
-  }
-  CHECK(rate.bps() == 10'000'000);
-  for (int s = 10; s < 14; ++s) {
-    rate.sample(12'500, milliseconds(100), true, milliseconds(20), start + seconds(s));
-  }
-  CHECK(rate.bps() == 1'000'000);
 }
 
 TEST_CASE("a meter shows the rate of late and nothing after a silence", "[rate]") {

@@ -10,7 +10,7 @@ static LinkView view(std::uint8_t id, LinkTier tier = LinkTier::healthy) {
   LinkView link;
   link.id = LinkId{id};
   link.tier = tier;
-  link.rtt_min = milliseconds(10);
+  link.one_way = milliseconds(5);
   link.rate_proven = true;
   return link;
 }
@@ -157,7 +157,7 @@ TEST_CASE("a flow's link does not change with load, rate or delay", "[sched]") {
   Scheduler scheduler(SchedulerKind::hash);
   scheduler.update(links, start);
   const std::vector<LinkId> before = owners(scheduler, links);
-  links[0].rate_bps = 1, links[1].in_flight_bytes = 1 << 30, links[2].rtt_min = seconds(1);
+  links[0].rate_bps = 1, links[1].queue = seconds(3), links[2].one_way = seconds(1);
   scheduler.update(links, start + seconds(5));
   CHECK(owners(scheduler, links) == before);
 }
@@ -280,16 +280,15 @@ TEST_CASE("the only link left is used without any hold-down", "[sched]") {
 
 // ---- Earliest delivery ------------------------------------------------------------------------
 
-TEST_CASE("predicted delivery is half the round trip and the time to send, while nothing queues",
-          "[sched]") {
+TEST_CASE("predicted delivery adds up pacing, queue, the bytes' own time and the way", "[sched]") {
   LinkView link = view(0);
   link.rate_bps = 8'000'000;  // One byte a microsecond.
-  link.rtt_min = milliseconds(20);
+  link.one_way = milliseconds(10);
   CHECK(predicted_delivery(link, 1000) == milliseconds(11));
-  link.in_flight_bytes = 20'000;  // What the path itself holds.
-  CHECK(predicted_delivery(link, 1000) == milliseconds(11));
-  link.in_flight_bytes = 50'000;  // 30 ms of queue.
+  link.queue = milliseconds(30);
   CHECK(predicted_delivery(link, 1000) == milliseconds(41));
+  link.wait = milliseconds(2);
+  CHECK(predicted_delivery(link, 1000) == milliseconds(43));
 }
 
 TEST_CASE("a link of unknown rate is taken for ten megabits", "[sched]") {
@@ -298,17 +297,9 @@ TEST_CASE("a link of unknown rate is taken for ten megabits", "[sched]") {
   CHECK(predicted_delivery(unknown, 1500) == predicted_delivery(known, 1500));
 }
 
-TEST_CASE("what a link has delivered without a queue is no upper bound", "[sched]") {
-  LinkView idle = view(0), unknown = view(0);
-  idle.rate_bps = 16'000;
-  idle.rate_proven = false;
-  CHECK(predicted_delivery(idle, 1500) == predicted_delivery(unknown, 1500));
-}
-
-TEST_CASE("no rate and no backlog makes the prediction overflow", "[sched]") {
+TEST_CASE("no rate makes the prediction overflow", "[sched]") {
   LinkView slow = view(0);
   slow.rate_bps = 1;
-  slow.in_flight_bytes = UINT64_MAX / 2;
   CHECK(predicted_delivery(slow, UINT32_MAX) > seconds(1'000'000));
   LinkView fast = view(1);
   fast.rate_bps = UINT64_MAX;
@@ -318,19 +309,65 @@ TEST_CASE("no rate and no backlog makes the prediction overflow", "[sched]") {
   CHECK(pick_earliest(std::vector<LinkView>{slow, fast}, set_of({0, 1}), 1500) == LinkId{1});
 }
 
-TEST_CASE("the near link is used until its queue makes the far one sooner", "[sched]") {
+// ---- Pacing -----------------------------------------------------------------------------------
+
+TEST_CASE("adaptive striping takes whichever link has room, the sooner one first", "[sched]") {
   std::vector<LinkView> links = {view(0), view(1)};
-  links[0].rate_bps = links[1].rate_bps = 8'000'000;
-  links[1].rtt_min = milliseconds(50);
+  links[1].one_way = milliseconds(40);
   Scheduler scheduler(SchedulerKind::adaptive);
   scheduler.update(links, start);
-  std::uint64_t first = 0;
-  while (scheduler.pick(links, 1000, 0) == LinkId{0}) {
-    links[0].in_flight_bytes += 1000, first += 1000;
-    REQUIRE(first < 100'000);
+  CHECK(scheduler.pick(links, 1000, 0) == LinkId{0});
+  links[0].wait = microseconds(100);
+  CHECK(scheduler.pick(links, 1000, 0) == LinkId{1});
+  links[1].wait = microseconds(100);
+  CHECK_FALSE(scheduler.pick(links, 1000, 0).has_value());
+}
+
+TEST_CASE("an urgent frame takes the sooner link although its pacing is a little behind",
+          "[sched]") {
+  std::vector<LinkView> links = {view(0), view(1)};
+  links[1].one_way = milliseconds(40);
+  links[0].wait = milliseconds(4);
+  Scheduler scheduler(SchedulerKind::adaptive);
+  scheduler.update(links, start);
+  CHECK(scheduler.pick(links, 100, 0, {}, true) == LinkId{0});
+  links[0].wait = links[1].wait = Scheduler::urgent_wait_max + nanoseconds(1);
+  CHECK_FALSE(scheduler.pick(links, 100, 0, {}, true).has_value());
+}
+
+TEST_CASE("a link too far from the best takes no part in striping, but does alone", "[sched]") {
+  std::vector<LinkView> links = {view(0), view(1)};
+  links[1].one_way = links[0].one_way + Scheduler::stripe_spread_max + nanoseconds(1);
+  links[0].wait = milliseconds(1);
+  Scheduler scheduler(SchedulerKind::adaptive);
+  scheduler.update(links, start);
+  CHECK_FALSE(scheduler.pick(links, 1000, 0).has_value());
+  links[0].tier = LinkTier::unusable;
+  scheduler.update(links, start);
+  CHECK(scheduler.pick(links, 1000, 0) == LinkId{1});
+}
+
+TEST_CASE("round-robin with equal weights follows the rates, with given ones it waits", "[sched]") {
+  std::vector<LinkView> links = {view(0), view(1)};
+  links[0].wait = milliseconds(1);
+  Scheduler scheduler(SchedulerKind::round_robin);
+  scheduler.update(links, start);
+  for (int i = 0; i < 10; ++i) {
+    CHECK(scheduler.pick(links, 1000, 0) == LinkId{1});
+    scheduler.sent(LinkId{1}, 1000);
   }
-  // Ten milliseconds of path and half the difference of the round trips in queue.
-  CHECK(first == Approx(30'000).margin(1000));
+  links[1].weight = 2;
+  scheduler.update(links, start);
+  CHECK_FALSE(scheduler.pick(links, 1000, 0).has_value());
+}
+
+TEST_CASE("a flow of the hash waits for its own link", "[sched]") {
+  std::vector<LinkView> links = {view(0), view(1)};
+  Scheduler scheduler(SchedulerKind::hash);
+  scheduler.update(links, start);
+  const LinkId home = scheduler.pick(links, 1000, 7).value();
+  links[index_of(home)].wait = microseconds(1);
+  CHECK_FALSE(scheduler.pick(links, 1000, 7).has_value());
 }
 
 TEST_CASE("a tie goes to the lower number", "[sched]") {

@@ -11,7 +11,7 @@ static LinkView healthy(std::uint8_t id, std::uint64_t rate_bps, Duration rtt) {
   view.tier = LinkTier::healthy;
   view.rate_bps = rate_bps;
   view.rate_proven = true;
-  view.rtt_min = rtt;
+  view.one_way = rtt / 2;
   return view;
 }
 
@@ -24,7 +24,8 @@ TEST_CASE("adaptive splits a burst in proportion to rate", "[sched]") {
   for (int i = 0; i < 1100; ++i) {
     const LinkId pick = scheduler.pick(links, 1500, 0).value();
     ++counts[index_of(pick)];
-    links[index_of(pick)].in_flight_bytes += 1500;
+    LinkView& link = links[index_of(pick)];
+    link.queue += nanoseconds(1500 * 8'000'000'000 / static_cast<std::int64_t>(link.rate_bps));
   }
   CHECK(counts[0] > 950);
   CHECK(counts[1] > 50);

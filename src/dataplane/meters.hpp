@@ -7,37 +7,6 @@
 
 namespace mwtun {
 
-/// What a link can deliver: the largest delivery-rate sample of the last two windows, each a second
-/// or four round trips (draft-cheng-iccrg-delivery-rate-estimation, with BBR's windowed maximum). A
-/// sample taken while the link had no queue says only "at least": without queues the windows do not
-/// turn.
-class RateEstimator {
- public:
-  void sample(std::uint64_t bytes, Duration interval, bool queue_standing, Duration rtt,
-              Instant now) {
-    if (interval < microseconds(500)) return;  // Ack compression; says nothing of the link.
-    const auto bps = static_cast<std::uint64_t>(static_cast<double>(bytes) * 8e9 /
-                                                static_cast<double>(interval.count()));
-    queued_in_window_ |= queue_standing;
-    if (now - window_began_ >= std::max<Duration>(seconds(1), 4 * rtt)) {
-      if (queued_in_window_) before_ = now_, now_ = 0, proven_ = true;
-      queued_in_window_ = false;
-      window_began_ = now;
-    }
-    now_ = std::max(now_, bps);
-  }
-  std::uint64_t bps() const { return std::max(now_, before_); }
-  /// A whole window with a queue has passed: the link can hardly do more.
-  bool proven() const { return proven_; }
-  void reset() { *this = RateEstimator{}; }
-
- private:
-  std::uint64_t now_ = 0, before_ = 0;
-  Instant window_began_{};
-  bool queued_in_window_ = false;
-  bool proven_ = false;
-};
-
 /// Bytes a second as a person would read them off a meter: the mean over the last second or so.
 class RateMeter {
  public:

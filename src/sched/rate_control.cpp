@@ -1,0 +1,301 @@
+#include "sched/rate_control.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mwtun {
+
+static constexpr double rate_least_bps = 100'000;
+static constexpr double rate_most_bps = 1e12;
+static constexpr double growth_starting = 1.0;  // A doubling a round trip.
+static constexpr double growth_most = 0.25;
+static constexpr double gain_least = 0.25, gain_most = 1.1;
+static constexpr double gain_draining = 0.6;
+static constexpr double loss_noticed = 0.02;
+static constexpr double lost_least = 5;  // Datagrams; fewer are chance.
+static constexpr double starved_most = 0.25;
+static constexpr double noise_in_target = 3;
+static constexpr double noise_most_s = 0.050;
+static constexpr Duration base_window = seconds(10);
+static constexpr Duration step_least = milliseconds(4);
+static constexpr Duration hold_most = seconds(16);
+static constexpr Duration contested_for = seconds(5);
+
+static double to_s(Duration d) {
+  return static_cast<double>(d.count()) * 1e-9;
+}
+static Duration from_s(double s) {
+  return Duration{static_cast<std::int64_t>(s * 1e9)};
+}
+
+void RateControl::path_changed() {
+  base_ = base_now_ = Duration::max();
+  queue_ = Duration{0};
+  count_ = 0;
+  drained_s_ = noise_s_ = 0;
+  drain_until_ = contested_until_ = Instant{};
+  policer_ = Policer::none;
+  starting_ = capacity_ == 0;
+  growth_ = 0;
+}
+
+std::uint64_t RateControl::pacing_bps() const {
+  double rate = rate_;
+  if (limit_bps_ != 0) rate = std::min(rate, static_cast<double>(limit_bps_));
+  return static_cast<std::uint64_t>(rate);
+}
+
+void RateControl::feedback(const RateFeedback& f, Instant now) {
+  note_delay(f, now);
+  if (count_ > 0 && (f.arrived <= at(0).arrived || f.sent <= at(0).sent)) return;  // An older one.
+  // Points that are too near each other merge.
+  if (count_ > 1 && f.arrived - at(1).arrived < step_least) --next_, --count_;
+  points_[next_++ % points_.size()] = {f.sent,    f.sent_bytes, f.starved_bytes, f.delivered_bytes,
+                                       f.arrived, f.delay};
+  count_ = std::min(count_ + 1, points_.size());
+  note_noise(f.datagram_bytes);
+  const Duration window = std::clamp<Duration>(f.rtt / 2, milliseconds(15), milliseconds(100));
+  queue_ = f.delay - base_;
+  for (std::size_t i = 1; i < count_ && at(0).arrived - at(i).arrived <= window; ++i) {
+    queue_ = std::min(queue_, at(i).delay - base_);
+  }
+  queue_ = std::max(queue_, Duration{0});
+  if (now - steered_ >= step_least) steer(f, now);
+}
+
+void RateControl::note_delay(const RateFeedback& f, Instant now) {
+  round_ = std::max<Duration>(f.rtt, milliseconds(1)) + milliseconds(10);
+  if (base_ == Duration::max()) take_for_base(delay_smooth_ = f.delay, now);
+  // Smoothed, since on a line with jitter the very least is luck that never comes again.
+  delay_smooth_ += (f.delay - delay_smooth_) / 8;
+  // A queue is part of the round trip. Else one of the ends slept, or its clock was set.
+  if (f.delay - base_ > 2 * f.rtt + milliseconds(50)) take_for_base(delay_smooth_ = f.delay, now);
+  base_now_ = std::min(base_now_, delay_smooth_);
+  base_ = std::min(base_, delay_smooth_);
+  if (now - base_began_ >= base_window) rotate_base(now);
+}
+
+/// How far the delay goes another way than what was sent explains; and the target, which is sixty
+/// datagrams' time and what the line does by itself.
+void RateControl::note_noise(std::uint32_t datagram_bytes) {
+  const double capacity = std::max(capacity_, rate_least_bps);
+  if (count_ > 1 && proven_) {
+    const Point &to = at(0), &from = at(1);
+    const double sent_s = to_s(to.sent - from.sent);
+    const double sent = static_cast<double>(to.sent_bytes) - static_cast<double>(from.sent_bytes);
+    const double added_s = sent * 8 / capacity - sent_s;
+    const double off_s = to_s(to.delay - base_) - std::max(0.0, to_s(from.delay - base_) + added_s);
+    // A capacity that changes, or is not known well, puts all off the same way: only differences
+    // count.
+    const double noise_s = std::min(std::abs(off_s - off_before_s_) / 2, noise_most_s);
+    off_before_s_ = off_s;
+    noise_s_ += (noise_s - noise_s_) * std::min(1.0, sent_s / 1.0);
+  }
+  target_ = std::clamp<Duration>(from_s(60.0 * 8 * datagram_bytes / capacity), milliseconds(1),
+                                 milliseconds(12)) +
+            from_s(noise_in_target * noise_s_);
+  target_ = std::min(target_, target_max_);
+}
+
+/// A base that was not seen again for a window may be gone. Since our own queue would hide it, the
+/// line is let run empty first.
+void RateControl::rotate_base(Instant now) {
+  if (base_now_ - base_ > target_ / 4 && drain_until_ == Instant{} && proven_) {
+    drain_until_ = now + from_s(to_s(2 * target_) / (1 - gain_draining)) + round_;
+    return;
+  }
+  if (now < drain_until_ && base_now_ - base_ > target_ / 4) return;
+  drain_until_ = Instant{};
+  base_ = base_now_;
+  base_now_ = Duration::max();
+  base_began_ = now;
+}
+
+RateControl::Span RateControl::span(std::size_t back) const {
+  const Point &to = at(0), &from = at(back);
+  Span s;
+  // What the host refused is taken back later, so the sum may fall.
+  const auto sent = static_cast<double>(std::max(to.sent_bytes, from.sent_bytes) - from.sent_bytes);
+  const auto delivered = static_cast<double>(to.delivered_bytes - from.delivered_bytes);
+  s.sent_s = to_s(to.sent - from.sent);
+  s.sent_bps = sent * 8 / s.sent_s;
+  s.delivered_bps = delivered * 8 / to_s(to.arrived - from.arrived);
+  s.loss = sent > 0 ? std::clamp(1 - delivered / sent, 0.0, 1.0) : 0;
+  s.starved = static_cast<double>(to.starved_bytes - from.starved_bytes) > starved_most * sent;
+  s.standing = true;
+  for (std::size_t i = 0; i <= back; ++i) s.standing &= at(i).delay - base_ > target_ / 4;
+  return s;
+}
+
+/// The queueing delay a datagram will meet that is sent now: what the newest met, and what was sent
+/// after it beyond the line's capacity. The least of the last few, for the line's own noise.
+double RateControl::predicted_queue_s(std::uint64_t sent_bytes_now, Instant now) const {
+  double least = 1e9;
+  for (std::size_t i = 0; i < count_ && at(0).arrived - at(i).arrived <= milliseconds(15); ++i) {
+    const Point& p = at(i);
+    const double after_s =
+        static_cast<double>(std::max(sent_bytes_now, p.sent_bytes) - p.sent_bytes) * 8 / capacity_;
+    least = std::min(least, to_s(p.delay - base_) + after_s - to_s(now - p.sent));
+  }
+  return std::max(least, 0.0);
+}
+
+void RateControl::steer(const RateFeedback& f, Instant now) {
+  const Duration window = std::clamp<Duration>(f.rtt, milliseconds(40), milliseconds(200));
+  std::size_t back = 1;
+  while (back + 1 < count_ && at(0).arrived - at(back).arrived < window) ++back;
+  if (back >= count_ || at(0).arrived - at(back).arrived < milliseconds(2)) return;
+  const Span s = span(back);
+  const double elapsed_s = to_s(std::min<Duration>(now - steered_, seconds(1)));
+  const double rounds = std::min(elapsed_s / to_s(round_), 1.0);
+  steered_ = now;
+  // Datagrams of about the last four rounds.
+  const double fresh = s.sent_s > 0 ? std::min(1.0, rounds * to_s(round_) / s.sent_s) : 0;
+  const double datagrams = s.sent_bps / 8 * s.sent_s / f.datagram_bytes * fresh;
+  const double keep = 1 - rounds / 4;
+  // What is lost although hardly anything is sent is no overflow.
+  const bool little = s.sent_bps < capacity_ / 2 || rate_ <= rate_least_bps;
+  if (s.loss < loss_usual_ || little) loss_usual_ += (s.loss - loss_usual_) * rounds / 8;
+  sent_recently_ = sent_recently_ * keep + datagrams;
+  lost_recently_ = lost_recently_ * keep + datagrams * s.loss;
+  consider_foreign_queue(s, elapsed_s, now);
+  if (now < drain_until_) {
+    rate_ = capacity_ * gain_draining;
+    if (queue_ <= target_ / 4) rotate_base(now);
+  } else if (queue_ > target_ / 2) {
+    follow(s, rounds);
+    // What came before the first queue says nothing of the capacity.
+    if (!proven_) return;
+    const double horizon_s = std::max(0.040, to_s(round_) / 4);
+    const double error_s = to_s(target_) - predicted_queue_s(f.sent_bytes_now, now);
+    const double gain = std::clamp(1 + error_s / horizon_s, gain_least, gain_most);
+    // What the line loses anyway must be sent on top to fill it.
+    rate_ = capacity_ * gain / (1 - std::min(loss_usual_, 0.5));
+  } else {
+    grow(s, rounds, now);
+  }
+  rate_ = std::clamp(rate_, rate_least_bps, rate_most_bps);
+}
+
+/// A queue stands, so this is what the line delivers.
+void RateControl::follow(const Span& s, double rounds) {
+  growth_ = 0;
+  policer_ = Policer::none;
+  // A buffer that overflows is shorter than the target.
+  target_max_ = std::min<Duration>(
+      target_max_ + from_s(to_s(target_max_) * rounds * to_s(round_) / 5), milliseconds(200));
+  if (lost_recently_ > lost_least && queue_ < 2 * target_ &&
+      lost_recently_ > (loss_usual_ + loss_noticed) * sent_recently_) {
+    target_max_ = std::max<Duration>(queue_ * 3 / 4, milliseconds(1));
+    lost_recently_ = 0;
+  }
+  // That less arrives than the line can carry is only shown when more was sent than arrives.
+  const bool falls = s.delivered_bps < 0.97 * (1 - loss_usual_) * s.sent_bps;
+  if (s.delivered_bps >= capacity_ || (!proven_ && s.standing && !s.starved)) {
+    capacity_ = s.delivered_bps;
+  } else if (s.standing && !s.starved) {
+    const double step = falls ? 2 * rounds : queue_ > target_ ? rounds / 8 : 0;
+    capacity_ += (s.delivered_bps - capacity_) * std::min(1.0, step);
+  }
+  proven_ |= s.standing && !s.starved;
+  starting_ &= !proven_;
+}
+
+/// No queue stands: the line may be able to do more.
+void RateControl::grow(const Span& s, double rounds, Instant now) {
+  capacity_ = std::max(capacity_, s.delivered_bps);
+  if (policed(s, now)) return;
+  if (s.loss > loss_usual_) loss_usual_ += (s.loss - loss_usual_) * rounds / 8;
+  if (s.starved) return;
+  if (growth_ == 0) {
+    mark_sent_bps_ = s.sent_bps, mark_delivered_bps_ = s.delivered_bps;
+    rate_ = std::max(rate_, capacity_);
+  }
+  // First so little that a quarter of the target's queue may come of it, then twice as much each
+  // round.
+  const double first = std::min(0.05, 0.25 * to_s(target_) / to_s(round_));
+  growth_ = std::clamp(growth_ * (1 + rounds), first, growth_most);
+  rate_ *= 1 + (starting_ ? growth_starting : growth_) * rounds;
+  // What was never seen to arrive is not believed for long.
+  const double ahead = starting_ ? 2 : 1 + 2 * growth_;
+  rate_ = std::min(rate_, ahead * std::max(capacity_, static_cast<double>(start_bps)));
+}
+
+/// True while the rate is held because of a policer.
+bool RateControl::policed(const Span& s, Instant now) {
+  switch (policer_) {
+    case Policer::none: {
+      const bool more = s.sent_bps > 1.08 * mark_sent_bps_ && mark_sent_bps_ > 0;
+      const bool no_more_arrives =
+          s.delivered_bps < mark_delivered_bps_ * (1 + 0.5 * (s.sent_bps / mark_sent_bps_ - 1));
+      if (!more || !no_more_arrives || lost_recently_ < lost_least ||
+          s.loss < loss_usual_ + loss_noticed) {
+        return false;
+      }
+      policer_ = Policer::suspected;
+      rate_before_check_ = rate_;
+      policed_bps_ = s.delivered_bps;
+      rate_ = policed_bps_ * 0.95;
+      check_until_ = now + 3 * round_ + milliseconds(100);
+      return true;
+    }
+    case Policer::suspected:
+      if (now < check_until_) return true;
+      if (s.loss > loss_usual_ + loss_noticed / 2) {  // It loses all the same.
+        policer_ = Policer::none;
+        loss_usual_ = s.loss;
+        rate_ = rate_before_check_;
+        return false;
+      }
+      policer_ = Policer::held;
+      starting_ = false;
+      proven_ = true;
+      capacity_ = policed_bps_;
+      rate_ = policed_bps_ * 0.98;
+      hold_until_ = now + hold_;
+      hold_ = std::min<Duration>(2 * hold_, hold_most);
+      return true;
+    case Policer::held:
+      if (now < hold_until_) return true;
+      policer_ = Policer::none;
+      growth_ = 0;
+      return false;
+  }
+  return false;
+}
+
+/// Less is sent than the line has just carried, all of it arrives at the pace it was sent, and
+/// still the queue does not shrink: it is not ours to drain, or not a queue at all.
+void RateControl::consider_foreign_queue(const Span& s, double elapsed_s, Instant now) {
+  const double arrives = s.delivered_bps / (1 - std::min(loss_usual_, 0.5));
+  if (queue_ <= 3 * target_ / 2) {
+    drained_s_ = over_s_ = 0;
+    return;
+  }
+  if (over_s_ == 0) queue_over_ = queue_;
+  over_s_ += elapsed_s;
+  if (arrives < 0.93 * s.sent_bps) {
+    drained_s_ = 0;
+  } else {
+    if (drained_s_ == 0) queue_then_ = queue_;
+    drained_s_ += std::max(0.0, 1 - s.sent_bps / capacity_) * elapsed_s + 1e-9;
+  }
+  const bool drains = drained_s_ >= std::max(to_s(queue_then_) / 2, 0.020);
+  const bool in_vain = drains && to_s(queue_) > to_s(queue_then_) - drained_s_ / 4;
+  if (drains) drained_s_ = 0;
+  // However it is: what has stood for so long will not go away.
+  const bool lasts = over_s_ > 3 + 10 * to_s(round_);
+  if (in_vain || (lasts && queue_ > queue_over_ / 2)) {
+    take_for_base(delay_smooth_ = base_ + queue_ - target_ / 4, now);
+    contested_until_ = now + contested_for;
+  }
+  if (lasts) over_s_ = 0;
+}
+
+void RateControl::take_for_base(Duration delay, Instant now) {
+  base_ = base_now_ = delay;
+  base_began_ = now;
+  drained_s_ = over_s_ = 0;
+}
+
+}  // namespace mwtun

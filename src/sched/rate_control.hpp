@@ -1,0 +1,127 @@
+#pragma once
+#include <array>
+#include <cstdint>
+
+#include "base/time.hpp"
+
+namespace mwtun {
+
+/// What one acknowledgement tells of a link in our sending direction. Byte counts are UDP payload,
+/// summed since the link began; the receiver's clock may be off by any constant.
+struct RateFeedback {
+  Instant sent{};                   // When the newest datagram that has arrived was sent,
+  std::uint64_t sent_bytes = 0;     // all that was sent up to and with it,
+  std::uint64_t starved_bytes = 0;  // and of that, what was sent while the link had room for more.
+  std::uint64_t delivered_bytes = 0;  // All acknowledged.
+  std::uint64_t sent_bytes_now = 0;   // All sent by now.
+  Duration arrived{};                 // When the newest one came, by the receiver's clock.
+  Duration delay{};                   // Least one-way delay among the newest, by both clocks.
+  Duration rtt{};                     // Smoothed.
+  std::uint32_t datagram_bytes = 0;   // Largest in use.
+};
+
+/// How fast one link may be sent on, so that it is full and its queue short: the queue then stands
+/// in our own lanes, where it can be shared fairly and moved to another link.
+///
+/// While a queue stands in the line, what is delivered *is* its capacity, up and down. The rate is
+/// that, with a gain which steers the queueing delay to a target: not the delay that was measured,
+/// which is a round trip old, but the one that a datagram sent now will meet, since we know what
+/// went after the measured one (a Smith predictor). While no queue stands, samples only say "at
+/// least", and the rate grows, faster the longer nothing stops it. Loss alone stops nothing; loss
+/// that comes with more sent and no more delivered is a policer's, whose rate is then held and
+/// tried again ever more rarely. A queue that does not yield although less is sent is not ours: the
+/// path has become longer, or somebody else fills the line. It is taken for the new minimum, so
+/// that our share is not squeezed to nothing. Delay that comes and goes without us widens the
+/// target.
+class RateControl {
+ public:
+  /// Until the first queue was seen. What sends more than a line carries from the first moment is
+  /// rare; what takes the delay of a timid start for a full line (HyStart, RFC 9406) is not.
+  static constexpr std::uint64_t start_bps = 100'000'000;
+
+  /// @param bps  never faster than that; 0: no bound
+  void set_limit(std::uint64_t bps) { limit_bps_ = bps; }
+  void feedback(const RateFeedback& f, Instant now);
+  /// What was learnt of the delay is void (another path); rates stay as a first guess.
+  void path_changed();
+
+  /// How fast to send now; never zero.
+  std::uint64_t pacing_bps() const;
+  /// What the line can carry, as far as is known; 0: nothing was delivered so far.
+  std::uint64_t capacity_bps() const { return static_cast<std::uint64_t>(capacity_); }
+  /// It was seen full: it can hardly do more than capacity_bps().
+  bool proven() const { return proven_; }
+  /// Delay that queues in the line add now.
+  Duration queue() const { return queue_; }
+  /// Least one-way delay, by both clocks: differences between the links of a session are true.
+  bool delay_known() const { return base_ != Duration::max(); }
+  Duration delay_base() const { return base_; }
+  /// Somebody else's queue stands in the line: its delay cannot be held down from here.
+  bool contested(Instant now) const { return now < contested_until_; }
+  Duration target() const { return target_; }
+
+ private:
+  struct Point {
+    Instant sent{};
+    std::uint64_t sent_bytes = 0, starved_bytes = 0, delivered_bytes = 0;
+    Duration arrived{}, delay{};
+  };
+  /// What happened between two points.
+  struct Span {
+    double sent_bps = 0, delivered_bps = 0, loss = 0;
+    double sent_s = 0;
+    bool starved = false;   // The link could have taken more.
+    bool standing = false;  // A queue stood all the while.
+  };
+  enum class Policer : std::uint8_t { none, suspected, held };
+
+  const Point& at(std::size_t back) const { return points_[(next_ - 1 - back) % points_.size()]; }
+  Span span(std::size_t back) const;
+  void note_delay(const RateFeedback& f, Instant now);
+  void note_noise(std::uint32_t datagram_bytes);
+  void rotate_base(Instant now);
+  void steer(const RateFeedback& f, Instant now);
+  void follow(const Span& s, double rounds);
+  void grow(const Span& s, double rounds, Instant now);
+  double predicted_queue_s(std::uint64_t sent_bytes_now, Instant now) const;
+  bool policed(const Span& s, Instant now);
+  void take_for_base(Duration delay, Instant now);
+  void consider_foreign_queue(const Span& s, double elapsed_s, Instant now);
+
+  std::array<Point, 64> points_{};  // A ring.
+  std::size_t next_ = 0, count_ = 0;
+
+  Duration base_ = Duration::max();  // Least delay of the two windows, or what was taken for it.
+  Duration base_now_ = Duration::max();  // Least in the window that runs.
+  Instant base_began_{};
+  Duration delay_smooth_{};
+  Duration queue_{};  // Least of the last half round trip.
+  double noise_s_ = 0, off_before_s_ = 0;
+  Duration target_ = milliseconds(5), target_max_ = milliseconds(100);
+
+  // Bits a second.
+  double rate_ = static_cast<double>(start_bps);
+  double capacity_ = 0;
+  std::uint64_t limit_bps_ = 0;
+  double sent_recently_ = 0, lost_recently_ = 0;  // Datagrams.
+  double loss_usual_ = 0;  // Share of the bytes sent that is lost at any rate.
+  double growth_ = 0;      // A round trip.
+  bool starting_ = true;
+  bool proven_ = false;
+  Duration round_{};
+  Instant steered_{};
+
+  Policer policer_ = Policer::none;
+  double mark_sent_bps_ = 0, mark_delivered_bps_ = 0;  // Before the rate grew.
+  double policed_bps_ = 0, rate_before_check_ = 0;
+  Duration hold_ = seconds(2);
+  Instant check_until_{}, hold_until_{};
+
+  double drained_s_ = 0;   // By how much the queue ought to have become shorter since it was
+  Duration queue_then_{};  // this.
+  double over_s_ = 0;      // For so long the queue has been above the target since it was
+  Duration queue_over_{};  // this.
+  Instant drain_until_{}, contested_until_{};
+};
+
+}  // namespace mwtun
