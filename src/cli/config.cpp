@@ -70,6 +70,17 @@ std::string control_path(const Section& top, std::string_view file_name) {
   return path;
 }
 
+std::string usage_path(const Section& top, std::string_view file_name) {
+  const auto given = top.text("state_dir");
+  std::string folder = given ? given->value : default_state_folder;
+  const std::size_t slash = file_name.rfind('/');
+  if (!folder.starts_with('/') && slash != file_name.npos) {
+    folder = std::string(file_name.substr(0, slash + 1)) + folder;
+  }
+  while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
+  return fmt::format("{}/{}.usage.json", folder == "/" ? "" : folder, tunnel_name_of(file_name));
+}
+
 /// Builds a Config from a parsed file.
 class ConfigBuilder {
  public:
@@ -82,6 +93,7 @@ class ConfigBuilder {
     config_.file = std::string(file_name_);
     config_.name = tunnel_name_of(file_name_);
     config_.control = control_path(top, file_name_);
+    config_.usage_file = usage_path(top, file_name_);
     static constexpr std::string_view levels[] = {"warn", "info", "debug"};
     config_.log = top.choice("log", LogLevel::info, levels, log_level_from_name);
     read_private_key(top);
@@ -284,8 +296,23 @@ class ConfigBuilder {
       entry.link.rate_down_bps_max = rates->value.down_bps;
       entry.link.rate_up_bps_max = rates->value.up_bps;
     }
+    read_volume(section, entry);
     read_way_out(section, peer, entry);
     return entry;
+  }
+
+  static void read_volume(const Section& section, LinkEntry& entry) {
+    if (const auto volume = section.parsed("monthly", parse_byte_count)) {
+      entry.monthly_bytes_max = volume->value;
+    }
+    if (const auto day = section.integer("monthly_day", 1, 28)) {
+      entry.monthly_day = static_cast<std::uint8_t>(*day);
+    }
+    if (section.has("monthly_day") && !section.has("monthly")) {
+      section.complain(section.position_of_value("monthly_day"),
+                       "monthly_day means nothing without monthly; add monthly = \"50G\" or "
+                       "leave it out");
+    }
   }
 
   /// Where the link leaves this host: all its addresses must be of one family.

@@ -36,10 +36,12 @@ struct ConfigPosition {
 /// One [[peer.link]]: how the link is named and weighed, and where it goes out.
 struct LinkEntry {
   LinkConfig link;
-  Address bind;                      // Source address, port 0; family none: the kernel's choice.
-  std::string device;                // Interface to bind to; empty: any.
-  Address gateway;                   // Own rule and table through it; family none: none.
-  std::optional<HostPort> endpoint;  // None: the peer's.
+  Address bind;                         // Source address, port 0; family none: the kernel's choice.
+  std::string device;                   // Interface to bind to; empty: any.
+  Address gateway;                      // Own rule and table through it; family none: none.
+  std::optional<HostPort> endpoint;     // None: the peer's.
+  std::uint64_t monthly_bytes_max = 0;  // Both ways together, IP and UDP headers too; 0: no cap.
+  std::uint8_t monthly_day = 1;         // Of the month, on which the provider's count begins.
   ConfigPosition position;
 };
 
@@ -64,9 +66,10 @@ struct PeerEntry {
 
 /// One configuration file, checked: every value is within its bounds, names and keys are distinct.
 struct Config {
-  std::string file;     // As given, for messages and for reading it again.
-  std::string name;     // The file's name without folder and extension.
-  std::string control;  // Path of the control socket.
+  std::string file;        // As given, for messages and for reading it again.
+  std::string name;        // The file's name without folder and extension.
+  std::string control;     // Path of the control socket.
+  std::string usage_file;  // Where what links used of their monthly volume is kept.
   LogLevel log = LogLevel::info;
   PrivateKey private_key;
   PublicKey public_key;
@@ -94,6 +97,7 @@ Result<std::string> parse_control_path(std::string_view text, std::string_view f
 std::string tunnel_name_of(std::string_view file_name);
 /// "/run/mwtun/home.sock" for "home".
 std::string default_control_path(std::string_view tunnel_name);
+inline constexpr const char* default_state_folder = "/var/lib/mwtun";
 
 /// Whether the file says enough to be run this way: a server listens, a client has somewhere to
 /// connect to.

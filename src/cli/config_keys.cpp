@@ -45,6 +45,12 @@ static constexpr std::pair<std::string_view, std::string_view> other_names[] = {
     {"ip", "address"},
     {"addresses", "address"},
     {"pubkey", "public_key"},
+    {"quota", "monthly"},
+    {"cap", "monthly"},
+    {"volume", "monthly"},
+    {"data_cap", "monthly"},
+    {"state", "state_dir"},
+    {"statedir", "state_dir"},
     {"interface", "tap"}};
 
 bool contains(Words words, std::string_view word) {

@@ -8,14 +8,14 @@ namespace mwtun {
 using Words = std::span<const std::string_view>;
 
 // The keys that each table of the configuration file may hold.
-inline constexpr std::string_view top_keys[] = {"private_key_file", "control", "listen", "log",
-                                                "peer"};
+inline constexpr std::string_view top_keys[] = {"private_key_file", "control", "state_dir",
+                                                "listen",           "log",     "peer"};
 inline constexpr std::string_view peer_keys[] = {
     "name",   "public_key", "preshared_key_file", "endpoint", "tap",    "tun", "address",
     "bridge", "mtu",        "scheduler",          "hash",     "cipher", "link"};
-inline constexpr std::string_view link_keys[] = {"name",     "bind",    "device",   "gateway",
-                                                 "endpoint", "weight",  "priority", "role",
-                                                 "metered",  "max_rate"};
+inline constexpr std::string_view link_keys[] = {"name",     "bind",     "device",   "gateway",
+                                                 "endpoint", "weight",   "priority", "role",
+                                                 "metered",  "max_rate", "monthly",  "monthly_day"};
 
 bool contains(Words words, std::string_view word);
 

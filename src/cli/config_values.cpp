@@ -195,19 +195,12 @@ static std::optional<std::uint64_t> parse_rate(std::string_view text) {
   double scale = 1;
   switch (text.back()) {
     case 'k':
-    case 'K':
-      scale = 1e3;
-      break;
+    case 'K': scale = 1e3; break;
     case 'm':
-    case 'M':
-      scale = 1e6;
-      break;
+    case 'M': scale = 1e6; break;
     case 'g':
-    case 'G':
-      scale = 1e9;
-      break;
-    default:
-      break;
+    case 'G': scale = 1e9; break;
+    default: break;
   }
   if (scale > 1) text.remove_suffix(1);
   if (text.empty() || text.find_first_not_of("0123456789.") != std::string_view::npos) {
@@ -243,6 +236,23 @@ Result<RatePair> parse_rate_pair(std::string_view text) {
     }
   }
   return RatePair{*down, *up};
+}
+
+Result<std::uint64_t> parse_byte_count(std::string_view text) {
+  constexpr std::uint64_t bytes_min = 1'000'000, bytes_max = 1'000'000'000'000'000;
+  constexpr const char* example = R"(write "50G" or "1.5T" (1G is 1,000,000,000 bytes))";
+  std::optional<std::uint64_t> count;
+  if (!text.empty() && (text.back() == 'T' || text.back() == 't')) {
+    count = parse_rate(std::string(text.substr(0, text.size() - 1)) + "G");
+    if (count) *count = *count > bytes_max / 1000 ? bytes_max + 1 : *count * 1000;
+  } else {
+    count = parse_rate(text);
+  }
+  if (!count) return bad(fmt::format("{} is not an amount of data; {}", in_quotes(text), example));
+  if (*count < bytes_min || *count > bytes_max) {
+    return bad(fmt::format("{} is not between 1M and 1000T bytes; {}", in_quotes(text), example));
+  }
+  return *count;
 }
 
 Result<std::string> parse_interface_name(std::string_view text) {

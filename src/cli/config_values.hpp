@@ -52,6 +52,8 @@ Result<Address> parse_listen_address(std::string_view text);
 Result<Prefix> parse_prefix(std::string_view text);
 /// "300M/50M": two decimal numbers, each with k, M or G (powers of 1000) or none. 10k to 1000G.
 Result<RatePair> parse_rate_pair(std::string_view text);
+/// "50G": a decimal number of bytes with k, M, G or T (powers of 1000). 1M to 1000T.
+Result<std::uint64_t> parse_byte_count(std::string_view text);
 /// What the kernel takes as the name of a network interface.
 Result<std::string> parse_interface_name(std::string_view text);
 /// Names of peers and links: 1 to 32 of A-Z a-z 0-9 . _ + -

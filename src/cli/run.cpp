@@ -15,6 +15,7 @@
 #include "cli/exit_codes.hpp"
 #include "cli/narrate.hpp"
 #include "cli/status_fill.hpp"
+#include "cli/volume_caps.hpp"
 #include "crypto/aead.hpp"
 #include "dataplane/io/link_keeper.hpp"
 #include "dataplane/io/system_clock.hpp"
@@ -47,7 +48,12 @@ struct PeerHistory {
 class Runner {
  public:
   Runner(const Config& config, Role role, Log& log)
-      : config_(config), role_(role), log_(log), timer_(context_), history_(config.peers.size()) {}
+      : config_(config),
+        role_(role),
+        log_(log),
+        timer_(context_),
+        history_(config.peers.size()),
+        volumes_(config) {}
 
   Result<void> set_up();
   Ending run();
@@ -61,6 +67,8 @@ class Runner {
   void take_notice(const WorkerNotice& notice);
   void take_event(const NodeEvent& event);
   void tend_links();
+  void load_volumes(NodeConfig& node);
+  void mind_volumes(Instant now, bool last);
   void arm_timer();
   void answer(std::string_view request, const ControlServer::Reply& reply);
   StatusReport status();
@@ -78,6 +86,9 @@ class Runner {
   std::optional<ControlServer> control_;
   std::vector<WorkerNotice> notices_;
   std::vector<PeerHistory> history_;
+  VolumeCaps volumes_;
+  Instant volumes_due_{};
+  std::string volumes_trouble_;  // Why they could not be saved the last time.
   const Instant began_ = monotonic_now();
   Ending ending_ = Ending::stopped;
 };
@@ -156,6 +167,7 @@ Result<void> Runner::set_up() {
   if (!taps) return taps.error();
   NodeConfig node = node_config(config_, available_ciphers(), wall_clock_ns());
   node.offload = false;  // The interfaces are opened without a virtio header.
+  load_volumes(node);
   Result<std::unique_ptr<Worker>> worker =
       Worker::create(std::move(node), taps.take(), listeners.take(), WorkerOptions{});
   if (!worker) return worker.error();
@@ -210,6 +222,7 @@ Ending Runner::run() {
   arm_timer();
   context_.run();
   log_.info(LogClass::program, ending_ == Ending::reload ? "reloading" : "stopping");
+  mind_volumes(monotonic_now(), true);
   worker_->stop();
   return ending_;
 }
@@ -228,6 +241,41 @@ void Runner::tend_links() {
   arm_timer();
 }
 
+void Runner::load_volumes(NodeConfig& node) {
+  if (!volumes_.any()) return;
+  if (const Result<void> loaded = volumes_.load(); !loaded) {
+    log_.warn(LogClass::program, loaded.error().message);
+  }
+  for (std::size_t p = 0; p < node.peers.size(); ++p) {
+    for (std::size_t l = 0; l < node.peers[p].links.size(); ++l) {
+      LinkRole& role = node.peers[p].links[l].role;
+      role = volumes_.role(PeerId{static_cast<std::uint16_t>(p)},
+                           LinkId{static_cast<std::uint8_t>(l)}, role);
+    }
+  }
+  for (const std::string& text : volumes_.reached_texts()) log_.warn(LogClass::link, text);
+}
+
+/// Once a second, so that a fast line does not run far beyond its volume; and at the end.
+void Runner::mind_volumes(Instant now, bool last) {
+  if (!volumes_.any() || (now < volumes_due_ && !last)) return;
+  volumes_due_ = now + seconds(1);
+  if (const std::optional<WorkerReport> report = worker_report()) {
+    std::vector<RoleChange> changes;
+    volumes_.count(report->peers, local_date(), now, changes);
+    for (const RoleChange& change : changes) {
+      worker_->post(SetLinkRole{change.peer, change.link, change.role});
+      if (change.text.empty()) continue;
+      log_.line(change.worse ? LogLevel::warn : LogLevel::info, LogClass::link, change.text);
+    }
+  }
+  if (!volumes_.save_due(now) && !(last && volumes_.unsaved())) return;
+  const Result<void> saved = volumes_.save(now);
+  const std::string trouble = saved ? "" : saved.error().message;
+  if (!trouble.empty() && trouble != volumes_trouble_) log_.warn(LogClass::program, trouble);
+  volumes_trouble_ = trouble;
+}
+
 void Runner::arm_timer() {
   const Instant now = monotonic_now();
   Duration wait = seconds(1);
@@ -239,6 +287,7 @@ void Runner::arm_timer() {
     if (keeper_ && keeper_->next_timeout(monotonic_now()) <= monotonic_now()) {
       keeper_->process(monotonic_now());
     }
+    mind_volumes(monotonic_now(), false);
     arm_timer();
   });
 }
@@ -320,6 +369,8 @@ StatusReport Runner::status() {
   status.drops = drop_counts(report->drops);
   for (std::size_t i = 0; i < report->peers.size(); ++i) {
     PeerStatus peer = peer_status(report->peers[i], config_.peers[i], report->taken);
+    volumes_.fill(i, peer.links);
+    settle_peer_state(peer, report->peers[i].session);
     for (const InterfaceReport& interface : report->loop.interfaces) {
       if (index_of(interface.peer) == i) peer.carrier = interface.carrier;
     }

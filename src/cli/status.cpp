@@ -9,14 +9,10 @@ namespace mwtun {
 
 const char* to_string(TunnelState state) {
   switch (state) {
-    case TunnelState::up:
-      return "up";
-    case TunnelState::degraded:
-      return "degraded";
-    case TunnelState::connecting:
-      return "connecting";
-    case TunnelState::down:
-      return "down";
+    case TunnelState::up: return "up";
+    case TunnelState::degraded: return "degraded";
+    case TunnelState::connecting: return "connecting";
+    case TunnelState::down: return "down";
   }
   return "unknown";
 }
@@ -69,21 +65,25 @@ std::string link_reason_text(std::string_view reason) {
 
 void settle_peer_state(PeerStatus& peer, bool session) {
   const LinkStatus* impaired = nullptr;
+  const LinkStatus* used_up = nullptr;
   std::size_t carrying = 0;
   for (const LinkStatus& link : peer.links) {
+    if (used_up == nullptr && link.reason == "over-cap") used_up = &link;
     if (link.role == "never") continue;
     const bool carries = link.state == "up" || link.state == "lossy";
     if (carries) ++carrying;
     if (link.state != "up" && (impaired == nullptr || !carries)) impaired = &link;
   }
-  const std::string blame =
-      impaired == nullptr
-          ? ""
-          : fmt::format("link {} is {}{}", impaired->name, impaired->state,
+  std::string blame;
+  if (impaired != nullptr) {
+    blame = fmt::format("link {} is {}{}", impaired->name, impaired->state,
                         impaired->reason.empty() ? "" : ": " + link_reason_text(impaired->reason));
+  } else if (used_up != nullptr) {
+    blame = fmt::format("link {} {}", used_up->name, link_reason_text(used_up->reason));
+  }
   peer.reason.clear();
   if (session && carrying > 0) {
-    peer.state = impaired == nullptr ? TunnelState::up : TunnelState::degraded;
+    peer.state = blame.empty() ? TunnelState::up : TunnelState::degraded;
     peer.reason = blame;
   } else if (!session) {
     // Whoever has the endpoint goes on trying; the other end can only wait.
@@ -119,13 +119,10 @@ std::string status_line(const StatusReport& report) {
 
 int status_check_code(const StatusReport& report) {
   switch (report.state()) {
-    case TunnelState::up:
-      return 0;
-    case TunnelState::degraded:
-      return 1;
+    case TunnelState::up: return 0;
+    case TunnelState::degraded: return 1;
     case TunnelState::connecting:
-    case TunnelState::down:
-      break;
+    case TunnelState::down: break;
   }
   return 2;
 }

@@ -32,6 +32,7 @@ struct TotalsStatus {
   std::uint64_t frame_bytes_sent = 0;
   std::uint64_t frames_received = 0;  // Given to the interface.
   std::uint64_t frame_bytes_received = 0;
+  std::uint64_t frames_ecn_marked = 0;  // Of those sent, by our own queue.
 
   bool operator==(const TotalsStatus&) const = default;
 };
@@ -54,6 +55,10 @@ struct LinkStatus {
   std::uint64_t receive_bps = 0;
   std::uint32_t send_share_percent = 0;  // Of what all links of the peer carry.
   std::uint32_t receive_share_percent = 0;
+  std::optional<std::uint64_t> capacity_bps;  // What it can carry of ours; none: never seen full.
+  std::uint64_t pacing_bps = 0;               // What it is sent on at most now.
+  std::int64_t queue_us = 0;                  // Delay that queues in the line add.
+  bool contested = false;  // Somebody else fills the line: its delay is not ours to keep short.
   std::optional<std::int64_t> rtt_us;
   std::optional<std::int64_t> rtt_min_us;
   std::optional<std::int64_t> rtt_variation_us;
@@ -63,6 +68,8 @@ struct LinkStatus {
   std::uint64_t in_flight_bytes = 0;
   std::uint32_t times_up = 0;
   std::uint32_t times_down = 0;
+  std::optional<std::uint64_t> monthly_used_bytes;  // Of the link's volume; none: it has no cap.
+  std::optional<std::uint64_t> monthly_max_bytes;
   std::string last_down_reason;  // Why it was last left; empty: null.
   std::optional<std::int64_t> last_down_age_ms;
   std::vector<NamedCount> counters;  // Datagrams, bytes, losses, repairs, send errors.

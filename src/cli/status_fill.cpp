@@ -7,52 +7,35 @@ namespace mwtun {
 const char* reason_word(LinkReason reason) {
   switch (reason) {
     case LinkReason::none:
-    case LinkReason::validated:
-      return "";
-    case LinkReason::starting:
-      return "starting";
-    case LinkReason::no_path:
-      return "no-path";
-    case LinkReason::no_session:
-      return "no-session";
-    case LinkReason::joining:
-      return "joining";
-    case LinkReason::silent:
-      return "silent";
-    case LinkReason::send_error:
-      return "send-error";
-    case LinkReason::high_loss:
-      return "high-loss";
-    case LinkReason::peer_closed:
-      return "peer-closed";
-    case LinkReason::administrative:
-      return "admin";
+    case LinkReason::validated: return "";
+    case LinkReason::starting: return "starting";
+    case LinkReason::no_path: return "no-path";
+    case LinkReason::no_session: return "no-session";
+    case LinkReason::joining: return "joining";
+    case LinkReason::silent: return "silent";
+    case LinkReason::send_error: return "send-error";
+    case LinkReason::high_loss: return "high-loss";
+    case LinkReason::peer_closed: return "peer-closed";
+    case LinkReason::administrative: return "admin";
   }
   return "";
 }
 
 static const char* state_word(LinkState state) {
   switch (state) {
-    case LinkState::down:
-      return "down";
-    case LinkState::probing:
-      return "probing";
-    case LinkState::up:
-      return "up";
-    case LinkState::lossy:
-      return "lossy";
+    case LinkState::down: return "down";
+    case LinkState::probing: return "probing";
+    case LinkState::up: return "up";
+    case LinkState::lossy: return "lossy";
   }
   return "down";
 }
 
 static const char* role_word(LinkRole role) {
   switch (role) {
-    case LinkRole::normal:
-      return "normal";
-    case LinkRole::backup:
-      return "backup";
-    case LinkRole::unused:
-      return "never";
+    case LinkRole::normal: return "normal";
+    case LinkRole::backup: return "backup";
+    case LinkRole::unused: return "never";
   }
   return "normal";
 }
@@ -95,6 +78,10 @@ static LinkStatus link_status(const LinkReport& report, Instant now) {
   if (report.path.remote.known()) link.remote = to_string(report.path.remote);
   link.send_bps = report.delivered_bps;
   link.receive_bps = report.received_bps;
+  if (report.capacity_bps > 0) link.capacity_bps = report.capacity_bps;
+  link.pacing_bps = report.pacing_bps;
+  link.queue_us = whole_us(report.queue);
+  link.contested = report.contested;
   if (report.rtt > Duration::zero()) {
     link.rtt_us = whole_us(report.rtt);
     link.rtt_min_us = whole_us(report.rtt_min);
@@ -134,7 +121,7 @@ PeerStatus peer_status(const PeerReport& report, const PeerEntry& entry, Instant
   peer.queued_frames = report.frames_queued;
   peer.reordering_frames = report.frames_reordering;
   peer.totals = {report.frames.frames_in, report.frames.bytes_in, report.frames.frames_out,
-                 report.frames.bytes_out};
+                 report.frames.bytes_out, report.frames.ecn_marked};
   peer.drops = drop_counts(report.drops);
   for (const LinkReport& link : report.links) {
     peer.links.push_back(link_status(link, now));

@@ -44,6 +44,10 @@ Json link_to_json(const LinkStatus& link) {
           {"receive_bps", link.receive_bps},
           {"send_share_percent", link.send_share_percent},
           {"receive_share_percent", link.receive_share_percent},
+          {"capacity_bps", number_or_null(link.capacity_bps)},
+          {"pacing_bps", link.pacing_bps},
+          {"queue_us", link.queue_us},
+          {"contested", link.contested},
           {"rtt_us", number_or_null(link.rtt_us)},
           {"rtt_min_us", number_or_null(link.rtt_min_us)},
           {"rtt_variation_us", number_or_null(link.rtt_variation_us)},
@@ -53,6 +57,8 @@ Json link_to_json(const LinkStatus& link) {
           {"in_flight_bytes", link.in_flight_bytes},
           {"times_up", link.times_up},
           {"times_down", link.times_down},
+          {"monthly_used_bytes", number_or_null(link.monthly_used_bytes)},
+          {"monthly_max_bytes", number_or_null(link.monthly_max_bytes)},
           {"last_down_reason", text_or_null(link.last_down_reason)},
           {"last_down_age_ms", number_or_null(link.last_down_age_ms)},
           {"counters", counts_to_json(link.counters)}};
@@ -81,7 +87,8 @@ Json peer_to_json(const PeerStatus& peer) {
            {{"frames_sent", peer.totals.frames_sent},
             {"frame_bytes_sent", peer.totals.frame_bytes_sent},
             {"frames_received", peer.totals.frames_received},
-            {"frame_bytes_received", peer.totals.frame_bytes_received}}},
+            {"frame_bytes_received", peer.totals.frame_bytes_received},
+            {"frames_ecn_marked", peer.totals.frames_ecn_marked}}},
           {"drops", counts_to_json(peer.drops)},
           {"links", std::move(links)}};
 }
@@ -149,6 +156,10 @@ LinkStatus link_from_json(const Json& json) {
   read(json, "receive_bps", link.receive_bps);
   read(json, "send_share_percent", link.send_share_percent);
   read(json, "receive_share_percent", link.receive_share_percent);
+  read(json, "capacity_bps", link.capacity_bps);
+  read(json, "pacing_bps", link.pacing_bps);
+  read(json, "queue_us", link.queue_us);
+  read(json, "contested", link.contested);
   read(json, "rtt_us", link.rtt_us);
   read(json, "rtt_min_us", link.rtt_min_us);
   read(json, "rtt_variation_us", link.rtt_variation_us);
@@ -158,6 +169,8 @@ LinkStatus link_from_json(const Json& json) {
   read(json, "in_flight_bytes", link.in_flight_bytes);
   read(json, "times_up", link.times_up);
   read(json, "times_down", link.times_down);
+  read(json, "monthly_used_bytes", link.monthly_used_bytes);
+  read(json, "monthly_max_bytes", link.monthly_max_bytes);
   read(json, "last_down_reason", link.last_down_reason);
   read(json, "last_down_age_ms", link.last_down_age_ms);
   read(json, "counters", link.counters);
@@ -187,6 +200,7 @@ PeerStatus peer_from_json(const Json& json) {
     read(*totals, "frame_bytes_sent", peer.totals.frame_bytes_sent);
     read(*totals, "frames_received", peer.totals.frames_received);
     read(*totals, "frame_bytes_received", peer.totals.frame_bytes_received);
+    read(*totals, "frames_ecn_marked", peer.totals.frames_ecn_marked);
   }
   read(json, "drops", peer.drops);
   if (const auto links = json.find("links"); links != json.end() && links->is_array()) {

@@ -112,11 +112,18 @@ std::string counts_text(const std::vector<NamedCount>& counts) {
 
 std::string note_of(const LinkStatus& link) {
   std::vector<std::string> notes;
-  if (link.state != "up" && !link.reason.empty())
+  const bool over_cap = link.reason == "over-cap";
+  if (link.state != "up" && !link.reason.empty() && !over_cap)
     notes.push_back(plain(link_reason_text(link.reason)));
   if (link.state == "up" && link.suspect) notes.push_back("answers are overdue");
+  if (link.state != "down" && link.contested) notes.push_back("shared: others fill the line");
   if (link.role == "backup") notes.push_back("used only if others fail");
-  if (link.role == "never") notes.push_back("carries no frames (role = never)");
+  if (link.monthly_used_bytes && link.monthly_max_bytes) {
+    notes.push_back(fmt::format("{}{} of {} this month", over_cap ? "carries no frames: " : "",
+                                bytes_text(*link.monthly_used_bytes),
+                                bytes_text(*link.monthly_max_bytes)));
+  }
+  if (link.role == "never" && !over_cap) notes.push_back("carries no frames (role = never)");
   if (link.metered) notes.push_back("metered");
   if (link.state == "up" && link.last_down_age_ms) {
     notes.push_back(fmt::format("was down {} ago: {}", format_age(*link.last_down_age_ms),
@@ -137,7 +144,10 @@ std::vector<Cell> link_row(const LinkStatus& link, TableStyle style) {
   row.push_back({plain(link.state), colour_of(link.state)});
   row.push_back({format_age(link.state_age_ms), Colour::none});
   row.push_back({or_nothing(megabits(link.receive_bps)), Colour::none});
-  row.push_back({or_nothing(megabits(link.send_bps)), Colour::none});
+  row.push_back(
+      {or_nothing(megabits(link.send_bps) + '/' +
+                  (link.capacity_bps ? megabits(*link.capacity_bps) : std::string(nothing))),
+       Colour::none});
   row.push_back(
       {or_nothing(fmt::format("{}/{} %", link.receive_share_percent, link.send_share_percent)),
        Colour::none});
@@ -181,7 +191,7 @@ std::string peer_text(const PeerStatus& peer, TableStyle style) {
                                          {"STATE", false},
                                          {"FOR", true},
                                          {fmt::format("{} Mbit/s", in), true},
-                                         {fmt::format("{} Mbit/s", out), true},
+                                         {fmt::format("{} now/can", out), true},
                                          {fmt::format("SHARE {}/{}", in, out), true},
                                          {"RTT", true},
                                          {"MIN", true},
@@ -194,9 +204,13 @@ std::string peer_text(const PeerStatus& peer, TableStyle style) {
     for (const LinkStatus& link : peer.links) rows.push_back(link_row(link, style));
     text += rows_to_text(columns, rows, style);
   }
-  text += fmt::format("  received {} frames ({}), sent {} frames ({})\n",
-                      peer.totals.frames_received, bytes_text(peer.totals.frame_bytes_received),
-                      peer.totals.frames_sent, bytes_text(peer.totals.frame_bytes_sent));
+  text += fmt::format("  received {} frames ({}), sent {} frames ({})", peer.totals.frames_received,
+                      bytes_text(peer.totals.frame_bytes_received), peer.totals.frames_sent,
+                      bytes_text(peer.totals.frame_bytes_sent));
+  if (peer.totals.frames_ecn_marked > 0) {
+    text += fmt::format(", {} marked to slow down", peer.totals.frames_ecn_marked);
+  }
+  text += '\n';
   if (const std::string drops = counts_text(peer.drops); !drops.empty()) {
     text += fmt::format("  dropped: {}\n", drops);
   }

@@ -1,5 +1,6 @@
 #include "dataplane/flow_table.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "dataplane/wire.hpp"
@@ -15,13 +16,16 @@ FlowTable::FlowTable(const Limits& limits, OutLanes& lanes, std::uint64_t hash_s
       seed_(hash_seed),
       buckets_(std::bit_ceil(std::size_t{limits.flows} * 2), none) {}
 
-FlowTable::Assignment FlowTable::assign(FlowIndex index, Instant now) {
+FlowTable::Assignment FlowTable::assign(FlowIndex index, std::uint32_t frame_bytes, Instant now) {
   Entry& entry = entries_[index];
   if (now - entry.window_began >= seconds(1)) {
+    entry.bytes_before = now - entry.window_began < seconds(2) ? entry.bytes_in_window : 0;
     entry.window_began = now;
     entry.frames_in_window = 0;
+    entry.bytes_in_window = 0;
   }
   ++entry.frames_in_window;
+  entry.bytes_in_window += frame_bytes;
   if (!entry.ordered && entry.kind == FlowKind::other &&
       entry.frames_in_window > slow_frames_per_second) {
     // The frames in the old lane went by one link; until they have arrived, so do the new lane's.
@@ -43,6 +47,7 @@ FlowTable::Assignment FlowTable::look(FlowIndex index) const {
   assignment.pinned = (!entry.ordered && entry.kind == FlowKind::other) || entry.lane_before;
   assignment.pin = entry.pin;
   assignment.entry = index;
+  assignment.bps = std::max(entry.bytes_before, entry.bytes_in_window) * 8;
   return assignment;
 }
 

@@ -23,12 +23,13 @@ class FlowTable {
     bool pinned = false;
     std::optional<LinkId> pin;
     FlowIndex entry = 0;
+    std::uint64_t bps = 0;  // Of the flow's frames, over the last second or so.
   };
   /// The flow's entry, a new one if need be. An entry with frames in `queue` is not given away;
   /// when all are such, flows share them by hash.
   FlowIndex find(const InnerFlow& flow, FrameQueue& queue, Instant now);
   /// The lane for the next frame of this flow. Counts the frame for the flow's rate.
-  Assignment assign(FlowIndex entry, Instant now);
+  Assignment assign(FlowIndex entry, std::uint32_t frame_bytes, Instant now);
   /// What assign() would say, if nothing has changed.
   Assignment look(FlowIndex entry) const;
   const FlowKey& key(FlowIndex entry) const { return entries_[entry].key; }
@@ -47,6 +48,7 @@ class FlowTable {
     std::optional<LaneId> lane_before;  // Unordered lane that this flow left, still not empty.
     std::optional<LinkId> pin;
     std::uint32_t frames_in_window = 0;
+    std::uint64_t bytes_in_window = 0, bytes_before = 0;
     Instant window_began{};
     std::uint32_t next_in_bucket = none;
     std::uint32_t newer = none, older = none;

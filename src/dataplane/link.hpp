@@ -30,6 +30,7 @@ struct LinkSpace {
   Instant ack_deadline = never;
   bool ack_now = false;
   bool ack_own = false;  // On this link, as a PING asked.
+  Instant gap_told{};    // When an acknowledgement was last hastened by a missing number.
 };
 
 /// An address that wants to be a link's path and has not proved that it hears us (PROTOCOL.md 4.4).
@@ -98,7 +99,7 @@ struct Link {
   LinkCounters counters;
   std::uint64_t bytes_in_flight = 0;
   std::uint64_t sent_bytes = 0, starved_bytes = 0, delivered_bytes = 0;
-  std::uint32_t reorder_threshold = 3;  // Numbers; RFC 9002's, raised when it proves wrong.
+  std::uint32_t reorder_threshold = 1;  // Numbers; raised when it proves wrong.
   Instant reorder_learnt{};
   Instant loss_deadline = never;
   std::uint32_t own_ack_turn = 0;

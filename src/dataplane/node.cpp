@@ -295,6 +295,11 @@ void Node::clear_link_path(PeerId peer, LinkId link, Instant now) {
   state_->touch(peer).tunnel.clear_link_path(link, now);
 }
 
+void Node::set_link_role(PeerId peer, LinkId link, LinkRole role, Instant now) {
+  state_->last_input = std::max(state_->last_input, now);
+  state_->touch(peer).tunnel.set_link_role(link, role, now);
+}
+
 void Node::close(Instant now) {
   for (const std::unique_ptr<State::Peer>& peer : state_->peers) {
     peer->touched = true;

@@ -72,6 +72,9 @@ class Node {
   void set_link_path(PeerId peer, LinkId link, const Path& path, std::uint32_t mtu, Instant now);
   /// The link has no way out any more (interface or address gone).
   void clear_link_path(PeerId peer, LinkId link, Instant now);
+  /// Initiator: what the link is for changes, for both directions. The peer is told by a JOIN that
+  /// is not repeated if it gets lost, so say it again now and then.
+  void set_link_role(PeerId peer, LinkId link, LinkRole role, Instant now);
   /// Ends all sessions with a CLOSE; drain poll_datagram() once more, then destroy the node.
   void close(Instant now);
 

@@ -15,6 +15,7 @@ static constexpr Duration codel_interval_min = milliseconds(100);
 /// What does not listen to CoDel gets no more than this of queue.
 static constexpr std::uint64_t queue_ms_max = 400;
 static constexpr std::uint64_t queue_bytes_least = 128 * 1024;
+static constexpr std::uint32_t loss_ppm_noticed = 1'000;
 static constexpr std::uint64_t rate_unknown_bps = 10'000'000;
 
 Tunnel::Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entropy& entropy,
@@ -230,11 +231,12 @@ void Tunnel::refresh_views(Instant now) {
 void Tunnel::follow_links(Instant now) {
   if (!flow_) return;
   Duration slowest{};
-  bool measured = true;
+  bool measured = true, lossy = false;
   std::uint64_t rate_bps = 0;
   each_link([&](const Link& l) {
     if (!scheduler_.eligible().has(l.id)) return;
     slowest = std::max(slowest, l.rtt.smoothed());
+    lossy |= l.loss.ppm() >= loss_ppm_noticed;
     measured &= l.rate.proven();
     rate_bps += l.rate.proven() ? l.rate.pacing_bps()
                                 : std::max(rate_unknown_bps, 4 * l.delivered_meter.bps(now));
@@ -242,11 +244,15 @@ void Tunnel::follow_links(Instant now) {
   Duration interval = std::max<Duration>(codel_interval_min, 2 * slowest);
   // What queues while a link's rate is still being found says little.
   if (!measured) interval *= 3;
+  rate_bps_ = rate_bps;
   // A frame or two must fit the target, however slow the links are.
   const std::uint64_t frames_ns =
       3 * 1514 * 8'000'000'000ull / std::max<std::uint64_t>(rate_bps, 1);
   const Duration frames{static_cast<std::int64_t>(frames_ns)};
-  flow_->queue.set_codel(std::clamp<Duration>(frames, interval / 20, interval / 2), interval);
+  // While a loss is repaired the flow stands still, and then comes at once.
+  const Duration standstill = lossy ? slowest : Duration{0};
+  flow_->queue.set_codel(std::clamp<Duration>(frames, interval / 10, interval / 2) + standstill,
+                         interval);
   flow_->queue.set_bytes_max(
       std::max<std::uint64_t>(queue_bytes_least, rate_bps / 8 * queue_ms_max / 1000));
 }

@@ -59,6 +59,7 @@ class Tunnel {
   void handle_writable(SocketId socket, Instant now);
   void set_link_path(LinkId link, const Path& path, std::uint32_t mtu, Instant now);
   void clear_link_path(LinkId link, Instant now);
+  void set_link_role(LinkId link, LinkRole role, Instant now);  // tunnel_policy.cpp
   void close(Instant now);
 
   // Outputs.
@@ -160,6 +161,7 @@ class Tunnel {
                                     bool urgent, Instant now) const;
   LinkSet copy_links(bool urgent, Instant now) const;
   bool any_link_ready(Instant now) const;
+  bool urgent(const FlowTable::Assignment& lane, bool sparse) const;
   bool append_piece(LinkSet links, Instant now);
   void write_chunk(Link& l, ChunkIndex index, Instant now);
   void charge(Link& l, std::size_t bytes, Instant now);
@@ -231,6 +233,7 @@ class Tunnel {
   std::vector<LinkView> views_;
   bool views_stale_ = true;
   bool any_carries_ = false;
+  std::uint64_t rate_bps_ = 0;  // Of the eligible links together, as far as is known.
   Scheduler scheduler_;
   HashFields hash_fields_;
   Cutting cutting_;

@@ -7,7 +7,9 @@
 
 namespace mwtun {
 
-static constexpr std::uint32_t reorder_threshold_min = 3;  // RFC 9002 6.1.1
+/// A link is one queue until it shows otherwise: what was overtaken is lost (RFC 9002 6.1.1 has 3,
+/// for paths that nothing is known of).
+static constexpr std::uint32_t reorder_threshold_min = 1;
 static constexpr std::uint32_t reorder_threshold_max = 1024;
 static constexpr std::uint32_t lossy_enter_ppm = 250'000;
 static constexpr std::uint32_t lossy_leave_ppm = 100'000;

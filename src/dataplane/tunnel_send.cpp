@@ -11,6 +11,7 @@ namespace mwtun {
 static constexpr std::size_t piece_bytes_min = 32;
 static constexpr std::uint32_t heads_datagrams = 32;
 static constexpr Duration heads_interval = milliseconds(10);
+static constexpr std::uint64_t thin_share = 16;
 static constexpr Duration redundant_wait_max = milliseconds(50);
 static constexpr Duration heads_quiet = milliseconds(20);
 static constexpr std::int64_t repair_budget_max = 512 * 1024;
@@ -241,16 +242,24 @@ bool Tunnel::begin_frame(Instant now) {
   cutting_.frame = std::move(taken->frame);
   cutting_.offset = 0;
   cutting_.link.reset();
-  cutting_.lane = flow.flows.assign(taken->flow, now);
+  cutting_.lane = flow.flows.assign(taken->flow, cutting_.frame.size, now);
   cutting_.whole_on_one_link = cutting_.lane.pinned || !wire::lane_ordered(cutting_.lane.lane);
-  cutting_.urgent = taken->sparse;
+  cutting_.urgent = urgent(cutting_.lane, taken->sparse);
   if (taken->marked) ++frames_.ecn_marked;
   return true;
 }
 
 bool Tunnel::may_begin(FlowIndex flow, const Frame& head, bool sparse, Instant now) const {
-  if (scheduler_.kind() == SchedulerKind::redundant) return !copy_links(sparse, now).empty();
-  return choose_link(flow_->flows.look(flow), head.size, sparse, now).has_value();
+  const FlowTable::Assignment lane = flow_->flows.look(flow);
+  const bool soon = urgent(lane, sparse);
+  if (scheduler_.kind() == SchedulerKind::redundant) return !copy_links(soon, now).empty();
+  return choose_link(lane, head.size, soon, now).has_value();
+}
+
+/// What is little beside the links' rates takes the best of them and hardly waits; the rest is
+/// striped.
+bool Tunnel::urgent(const FlowTable::Assignment& lane, bool sparse) const {
+  return sparse || !wire::lane_ordered(lane.lane) || lane.bps < rate_bps_ / thin_share;
 }
 
 bool Tunnel::any_link_ready(Instant now) const {

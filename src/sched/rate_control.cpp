@@ -75,24 +75,25 @@ void RateControl::note_delay(const RateFeedback& f, Instant now) {
   if (now - base_began_ >= base_window) rotate_base(now);
 }
 
-/// How far the delay goes another way than what was sent explains; and the target, which is sixty
+/// How far the delay goes another way than what was sent explains; and the target, which is forty
 /// datagrams' time and what the line does by itself.
 void RateControl::note_noise(std::uint32_t datagram_bytes) {
   const double capacity = std::max(capacity_, rate_least_bps);
-  if (count_ > 1 && proven_) {
+  if (count_ > 1) {
     const Point &to = at(0), &from = at(1);
     const double sent_s = to_s(to.sent - from.sent);
     const double sent = static_cast<double>(to.sent_bytes) - static_cast<double>(from.sent_bytes);
-    const double added_s = sent * 8 / capacity - sent_s;
+    // Before the line was full for once, nothing of ours queues as far as is known.
+    const double added_s = (proven_ ? sent * 8 / capacity : 0) - sent_s;
     const double off_s = to_s(to.delay - base_) - std::max(0.0, to_s(from.delay - base_) + added_s);
     // A capacity that changes, or is not known well, puts all off the same way: only differences
     // count.
     const double noise_s = std::min(std::abs(off_s - off_before_s_) / 2, noise_most_s);
     off_before_s_ = off_s;
-    noise_s_ += (noise_s - noise_s_) * std::min(1.0, sent_s / 1.0);
+    noise_s_ += (noise_s - noise_s_) * std::min(0.25, sent_s);
   }
-  target_ = std::clamp<Duration>(from_s(60.0 * 8 * datagram_bytes / capacity), milliseconds(1),
-                                 milliseconds(12)) +
+  target_ = std::clamp<Duration>(from_s(40.0 * 8 * datagram_bytes / capacity), milliseconds(1),
+                                 milliseconds(8)) +
             from_s(noise_in_target * noise_s_);
   target_ = std::min(target_, target_max_);
 }
@@ -145,6 +146,13 @@ void RateControl::steer(const RateFeedback& f, Instant now) {
   std::size_t back = 1;
   while (back + 1 < count_ && at(0).arrived - at(back).arrived < window) ++back;
   if (back >= count_ || at(0).arrived - at(back).arrived < milliseconds(2)) return;
+  // The first queue, or one that grows fast: what came while it stood tells soonest.
+  if (queue_ > 2 * target_ || (!proven_ && queue_ > target_ / 2)) {
+    while (back > 1 && at(back).delay - base_ <= target_ / 4 &&
+           at(0).arrived - at(back - 1).arrived >= milliseconds(12)) {
+      --back;
+    }
+  }
   const Span s = span(back);
   const double elapsed_s = to_s(std::min<Duration>(now - steered_, seconds(1)));
   const double rounds = std::min(elapsed_s / to_s(round_), 1.0);
@@ -278,7 +286,9 @@ void RateControl::consider_foreign_queue(const Span& s, double elapsed_s, Instan
     drained_s_ = 0;
   } else {
     if (drained_s_ == 0) queue_then_ = queue_;
-    drained_s_ += std::max(0.0, 1 - s.sent_bps / capacity_) * elapsed_s + 1e-9;
+    // The capacity is not known to a few hundredths.
+    const double less = 1 - s.sent_bps / capacity_;
+    drained_s_ += (less > 0.1 ? less : 0) * elapsed_s + 1e-9;
   }
   const bool drains = drained_s_ >= std::max(to_s(queue_then_) / 2, 0.020);
   const bool in_vain = drains && to_s(queue_) > to_s(queue_then_) - drained_s_ / 4;

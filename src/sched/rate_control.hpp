@@ -37,7 +37,7 @@ class RateControl {
  public:
   /// Until the first queue was seen. What sends more than a line carries from the first moment is
   /// rare; what takes the delay of a timid start for a full line (HyStart, RFC 9406) is not.
-  static constexpr std::uint64_t start_bps = 100'000'000;
+  static constexpr std::uint64_t start_bps = 40'000'000;
 
   /// @param bps  never faster than that; 0: no bound
   void set_limit(std::uint64_t bps) { limit_bps_ = bps; }
@@ -47,8 +47,10 @@ class RateControl {
 
   /// How fast to send now; never zero.
   std::uint64_t pacing_bps() const;
-  /// What the line can carry, as far as is known; 0: nothing was delivered so far.
-  std::uint64_t capacity_bps() const { return static_cast<std::uint64_t>(capacity_); }
+  /// What the line can deliver, as far as is known; 0: nothing was delivered so far.
+  std::uint64_t capacity_bps() const {
+    return static_cast<std::uint64_t>(capacity_ * (1 - loss_usual_));
+  }
   /// It was seen full: it can hardly do more than capacity_bps().
   bool proven() const { return proven_; }
   /// Delay that queues in the line add now.

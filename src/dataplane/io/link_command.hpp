@@ -4,6 +4,7 @@
 
 #include "base/address.hpp"
 #include "base/ids.hpp"
+#include "dataplane/config.hpp"
 #include "dataplane/io/listeners.hpp"
 
 namespace mwtun {
@@ -23,8 +24,14 @@ struct ClearLinkPath {
   PeerId peer{};
   LinkId link{};
 };
+/// See Node::set_link_role().
+struct SetLinkRole {
+  PeerId peer{};
+  LinkId link{};
+  LinkRole role{};
+};
 
-/// What the control thread tells the worker about a link's way out.
-using LinkCommand = std::variant<PutSocket, SetLinkPath, ClearLinkPath>;
+/// What the control thread tells the worker about a link.
+using LinkCommand = std::variant<PutSocket, SetLinkPath, ClearLinkPath, SetLinkRole>;
 
 }  // namespace mwtun

@@ -156,6 +156,9 @@ void Worker::obey(LinkCommand& command, Instant now) {
   if (const auto* clear = std::get_if<ClearLinkPath>(&command)) {
     node_->clear_link_path(clear->peer, clear->link, now);
   }
+  if (const auto* set = std::get_if<SetLinkRole>(&command)) {
+    node_->set_link_role(set->peer, set->link, set->role, now);
+  }
 }
 
 WorkerReport Worker::make_report(Instant now) const {

@@ -17,6 +17,10 @@ inline StatusReport sample_status() {
   dsl.device = "ppp0";
   dsl.send_bps = 7'600'000;
   dsl.receive_bps = 36'900'000;
+  dsl.capacity_bps = 18'300'000;
+  dsl.pacing_bps = 19'000'000;
+  dsl.queue_us = 2'400;
+  dsl.contested = true;
   dsl.rtt_us = 18'250;
   dsl.rtt_min_us = 17'100;
   dsl.rtt_variation_us = 420;
@@ -69,7 +73,7 @@ inline StatusReport sample_status() {
   vps.endpoint = "vps.example.net:4649";
   vps.queued_frames = 5;
   vps.reordering_frames = 6;
-  vps.totals = {1'000'000, 1'500'000'000, 2'000'000, 123'456'789'012};
+  vps.totals = {1'000'000, 1'500'000'000, 2'000'000, 123'456'789'012, 77};
   vps.drops = {{"queue-full", 3}, {"replayed", 1}};
   vps.links = {dsl, lte, wifi};
   settle_shares(vps.links);

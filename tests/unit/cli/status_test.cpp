@@ -111,18 +111,20 @@ TEST_CASE("the table says which link is bad, and why, in aligned columns with un
         "vps  degraded 3 d 04:00  vps.example.net:4649  ↓ 41.0  ↑ 8.83 Mbit/s\n"
         "  link wifi is down: no address or interface to send from; the log says which\n"
         "  mwt0 (tap, carrier on, MTU 1500), adaptive, aes-256-gcm, key 1:07 old\n"
-        "  LINK  DEVICE  STATE        FOR  ↓ Mbit/s  ↑ Mbit/s  SHARE ↓/↑      RTT      MI"
-        "N      VAR   LOSS ↓/↑  BYTES  REMOTE             NOTE\n"
-        "  dsl   ppp0    up          6:00      36.9      7.60    90/86 %  18.2 ms  17.1 m"
-        "s  0.42 ms  <0.01/0 %   1464  198.51.100.7:4649  answers are overdue; was down 6"
-        ":01 ago: the far end does not answer on this link\n"
-        "  lte   wwan0   lossy        4 s      4.10      1.23    10/14 %   147 ms  44.0 m"
-        "s   9.0 ms   –/12.3 %   1252  198.51.100.7:4649  loses too many datagrams; used "
-        "when nothing better is there; used only if others fail; metered\n"
-        "  wifi  –       down   1 d 01:01         –         –          –        –        "
-        "–        –          –      –  –                  no address or interface to send"
-        " from; the log says which\n"
-        "  received 2000000 frames (123 GB), sent 1000000 frames (1.5 GB)\n"
+        "  LINK  DEVICE  STATE        FOR  ↓ Mbit/s  ↑ now/can  SHARE ↓/↑      RTT      M"
+        "IN      VAR   LOSS ↓/↑  BYTES  REMOTE             NOTE\n"
+        "  dsl   ppp0    up          6:00      36.9  7.60/18.3    90/86 %  18.2 ms  17.1 "
+        "ms  0.42 ms  <0.01/0 %   1464  198.51.100.7:4649  answers are overdue; shared: o"
+        "thers fill the line; was down 6:01 ago: the far end does not answer on this link"
+        "\n"
+        "  lte   wwan0   lossy        4 s      4.10     1.23/–    10/14 %   147 ms  44.0 "
+        "ms   9.0 ms   –/12.3 %   1252  198.51.100.7:4649  loses too many datagrams; used"
+        " when nothing better is there; used only if others fail; metered\n"
+        "  wifi  –       down   1 d 01:01         –          –          –        –       "
+        " –        –          –      –  –                  no address or interface to sen"
+        "d from; the log says which\n"
+        "  received 2000000 frames (123 GB), sent 1000000 frames (1.5 GB), 77 marked to s"
+        "low down\n"
         "  dropped: queue-full 3, replayed 1\n"
         "\n"
         "dropped, of no peer: forged 2\n");
@@ -166,7 +168,7 @@ TEST_CASE("the core's report becomes a status in this interface's words") {
   report.rekeys = 1;
   report.cipher = Cipher::aes_256_gcm;
   report.mtu = 1400;
-  report.frames = {10, 1000, 20, 2000};
+  report.frames = {10, 1000, 20, 2000, 3};
   report.drops.add(Drop::queue_full, 7);
   report.links.resize(2);
   report.links[0].id = LinkId{0};
@@ -181,6 +183,10 @@ TEST_CASE("the core's report becomes a status in this interface's words") {
   report.links[0].loss_ppm = 11;
   report.links[0].delivered_bps = 5'000'000;
   report.links[0].counters.datagrams_out = 1;
+  report.links[0].capacity_bps = 20'000'000;
+  report.links[0].pacing_bps = 21'000'000;
+  report.links[0].queue = microseconds(1500);
+  report.links[0].contested = true;
   report.links[1].id = LinkId{1};
   report.links[1].config.name = "lte";
   report.links[1].config.role = LinkRole::backup;
@@ -196,7 +202,7 @@ TEST_CASE("the core's report becomes a status in this interface's words") {
   CHECK(status.cipher == "aes-256-gcm");
   CHECK(status.inner_mtu_bytes == 1400);
   CHECK(status.endpoint == "vps.example.net:4649");
-  CHECK(status.totals == TotalsStatus{10, 1000, 20, 2000});
+  CHECK(status.totals == TotalsStatus{10, 1000, 20, 2000, 3});
   CHECK(status.drops == std::vector<NamedCount>{{"queue-full", 7}});
   REQUIRE(status.links.size() == 2);
   const LinkStatus& dsl = status.links[0];
@@ -210,10 +216,15 @@ TEST_CASE("the core's report becomes a status in this interface's words") {
   CHECK(dsl.rtt_variation_us == 700);
   CHECK(dsl.send_loss_ppm == 11u);
   CHECK(dsl.send_share_percent == 100);
+  CHECK(dsl.capacity_bps == 20'000'000u);
+  CHECK(dsl.pacing_bps == 21'000'000);
+  CHECK(dsl.queue_us == 1500);
+  CHECK(dsl.contested);
   const LinkStatus& lte = status.links[1];
   CHECK(lte.reason == "silent");
   CHECK(lte.role == "backup");
   CHECK(lte.device == "wwan0");
   CHECK_FALSE(lte.rtt_us.has_value());
   CHECK_FALSE(lte.send_loss_ppm.has_value());
+  CHECK_FALSE(lte.capacity_bps.has_value());
 }

@@ -18,7 +18,7 @@ static constexpr Instant start{seconds(100)};
 struct Table : FlowTable {
   Table(const Limits& limits, OutLanes& lanes) : FlowTable(limits, lanes, 1), queue(limits) {}
   Assignment assign(const InnerFlow& flow, Instant now) {
-    return FlowTable::assign(find(flow, queue, now), now);
+    return FlowTable::assign(find(flow, queue, now), 100, now);
   }
   FrameQueue queue;
 };
