@@ -36,7 +36,7 @@ void ReceivedLog::add(std::uint64_t number, std::uint64_t arrival_units) {
   count_ = keep + 1;
 }
 
-void ReceivedLog::fill(wire::Ack& ack, Instant now) const {
+void ReceivedLog::fill(wire::Ack& ack, Instant now) {
   const Duration since = now - largest_arrived_;
   ack.delay_units = static_cast<std::uint16_t>(
       std::clamp<std::int64_t>(since.count() / wire::stamp_unit_ns, 0, UINT16_MAX));
@@ -44,7 +44,9 @@ void ReceivedLog::fill(wire::Ack& ack, Instant now) const {
   ack.range_count = count_;
   std::copy_n(runs_.begin(), count_, ack.ranges.begin());
   ack.arrival_count = 0;
-  const std::size_t known = std::min<std::size_t>(total_, arrivals_.size());
+  const std::size_t fresh = std::max<std::size_t>(next_arrival_ - told_arrivals_, 1);
+  const std::size_t known = std::min({next_arrival_, fresh, arrivals_.size()});
+  told_arrivals_ = next_arrival_;
   for (std::size_t i = 0; i < known; ++i) {
     const Arrival& arrival = arrivals_[(next_arrival_ - 1 - i) % arrivals_.size()];
     if (largest() - arrival.number > UINT32_MAX) continue;

@@ -21,8 +21,8 @@ class ReceivedLog {
   std::uint64_t total() const { return total_; }
   Instant largest_arrived() const { return largest_arrived_; }
   void note_largest_time(Instant at) { largest_arrived_ = at; }
-  /// Everything but link and epoch.
-  void fill(wire::Ack& ack, Instant now) const;
+  /// Everything but link and epoch; arrival times of what came since the last time.
+  void fill(wire::Ack& ack, Instant now);
 
  private:
   std::array<wire::AckRange, wire::ack_ranges_max> runs_{};  // Downwards.
@@ -34,7 +34,7 @@ class ReceivedLog {
     std::uint64_t units = 0;
   };
   std::array<Arrival, 4> arrivals_{};  // The newest, a ring.
-  std::size_t next_arrival_ = 0;
+  std::size_t next_arrival_ = 0, told_arrivals_ = 0;
 };
 
 }  // namespace mwtun

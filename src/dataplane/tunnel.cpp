@@ -122,13 +122,18 @@ bool Tunnel::any_link_alive() const {
 
 bool Tunnel::unheard(Instant now) const {
   if (!session_) return true;
-  return !any_link_alive() && now - std::max(last_heard_, session_began_) >= unheard_after;
+  return !any_link_alive() && now >= unheard_from();
 }
 
 Instant Tunnel::next_handshake() const {
   if (!session_) return never;
   if (any_link_alive()) return rekey_at_;
-  return std::min(rekey_at_, std::max(last_heard_, session_began_) + unheard_after);
+  return std::min(rekey_at_, unheard_from());
+}
+
+/// An idle peer is heard rarely: the probes of a link that is suspect get their time first.
+Instant Tunnel::unheard_from() const {
+  return std::max({last_heard_, session_began_, last_alive_}) + unheard_after;
 }
 
 bool Tunnel::rekey_due(Instant now) const {

@@ -130,6 +130,7 @@ class Tunnel {
     }
   }
   bool any_link_alive() const;
+  Instant unheard_from() const;
   void refresh_views(Instant now);
   void follow_links(Instant now);
   void drop_queue(Drop reason);
@@ -160,6 +161,7 @@ class Tunnel {
   std::optional<LinkId> choose_link(const FlowTable::Assignment& lane, std::uint32_t bytes,
                                     bool urgent, Instant now) const;
   LinkSet copy_links(bool urgent, Instant now) const;
+  std::optional<LinkId> second_link(LinkId chosen, Instant now);
   bool any_link_ready(Instant now) const;
   bool urgent(const FlowTable::Assignment& lane, bool sparse) const;
   bool append_piece(LinkSet links, Instant now);
@@ -246,6 +248,7 @@ class Tunnel {
   Address observed_;
   Instant rekey_at_ = never;
   Instant last_heard_{};
+  Instant last_alive_{};  // When some link was neither down nor suspect.
   Instant session_began_{};
   mutable Instant deadline_ = never;  // What poll_timeout() last said.
   Instant now_{};                     // Of the last input.

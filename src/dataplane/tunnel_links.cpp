@@ -14,7 +14,7 @@ static constexpr Duration probe_interval_down = milliseconds(200);
 static constexpr Duration probe_interval_down_late = seconds(1);
 static constexpr Duration probe_interval_down_metered = seconds(10);
 static constexpr Duration probe_interval_lossy = milliseconds(200);
-static constexpr Duration probe_interval_idle = seconds(1);
+static constexpr Duration probe_interval_idle = milliseconds(1200);
 static constexpr Duration probe_interval_idle_metered = seconds(25);
 static constexpr Duration probe_grid = milliseconds(100);
 static constexpr Duration eager = seconds(10);  // How long the short intervals last.
@@ -226,6 +226,7 @@ void Tunnel::notice_lateness(Instant now) {
   const Duration late =
       deadline_ == never ? Duration{0} : now - std::max(deadline_, rtt_valid_from_);
   deadline_ = never;
+  if (any_link_alive()) last_alive_ = now;
   if (late <= late_loop) return;
   rtt_valid_from_ = now;
   each_link([&](Link& l) {

@@ -11,6 +11,9 @@ namespace mwtun {
 static constexpr std::size_t piece_bytes_min = 32;
 static constexpr std::uint32_t heads_datagrams = 32;
 static constexpr Duration heads_interval = milliseconds(10);
+static constexpr Duration progress_stale = milliseconds(60);
+static constexpr std::size_t small_frame_bytes = 300;
+static constexpr std::uint32_t loss_ppm_doubled = 1'000;
 static constexpr std::uint64_t thin_share = 16;
 static constexpr Duration redundant_wait_max = milliseconds(50);
 static constexpr Duration heads_quiet = milliseconds(20);
@@ -55,8 +58,9 @@ DatagramBuilder& Tunnel::builder_for(Link& l, Instant now) {
   if (builder.open()) return builder;
   builder.start(l.mtu.size(), next_stamp(now));
   ++open_builders_;
+  const bool frames_out = flow_->out.unresolved() > 0 || flow_->heads_deadline != never;
   if (flow_->datagrams_since_heads >= heads_datagrams ||
-      now - flow_->last_heads >= heads_interval) {
+      (frames_out && now - flow_->last_heads >= heads_interval)) {
     add_heads(builder, now);
   }
   return builder;
@@ -283,6 +287,22 @@ std::optional<LinkId> Tunnel::choose_link(const FlowTable::Assignment& lane, std
   return scheduler_.pick(views_, bytes, hash, blocked_links(now), urgent);
 }
 
+/// What is urgent goes by two links at once while it is not known whether the first still works
+/// (design 5.6), and, if it is small, when that one loses some.
+std::optional<LinkId> Tunnel::second_link(LinkId chosen, Instant now) {
+  if (!cutting_.urgent || cutting_.offset > 0) return std::nullopt;
+  const Link& l = *link(chosen);
+  const bool stale = now - l.last_progress > progress_stale;
+  const bool small =
+      cutting_.frame.size <= small_frame_bytes && !wire::lane_ordered(cutting_.lane.lane);
+  if (!stale && !(small && l.loss.ppm() >= loss_ppm_doubled)) return std::nullopt;
+  LinkSet except = blocked_links(now);
+  except.add(chosen);
+  const std::optional<LinkId> second = scheduler_.pick_soonest(views_, cutting_.frame.size, except);
+  if (!second || except.has(*second)) return std::nullopt;
+  return link(*second)->pacer.wait(now) <= Scheduler::urgent_wait_max ? second : std::nullopt;
+}
+
 /// Every frame on every link, as fast as the fastest takes it; a copy that its link would send
 /// redundant_wait_max later is not worth sending.
 LinkSet Tunnel::copy_links(bool urgent, Instant now) const {
@@ -326,8 +346,12 @@ bool Tunnel::append_frame(Instant now) {
         choose_link(cutting_.lane, cutting_.frame.size - cutting_.offset, cutting_.urgent, now);
     if (!chosen || !can_send(*link(*chosen), now)) return false;
     if (cutting_.lane.pinned) flow.flows.pin(cutting_.lane.entry, *chosen);
-    if (cutting_.whole_on_one_link) cutting_.link = chosen;
     links.add(*chosen);
+    if (const std::optional<LinkId> second = second_link(*chosen, now)) {
+      links.add(*second);
+    } else if (cutting_.whole_on_one_link) {
+      cutting_.link = chosen;
+    }
   }
   return append_piece(links, now);
 }

@@ -10,6 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#ifdef MWTUN_SIM_BONDING
+#include "bonding_command.hpp"
+#endif
 #include "support/sim_cases.hpp"
 #include "support/sim_scenario.hpp"
 
@@ -41,7 +44,8 @@ constexpr std::string_view usage =
     "  --keep-going   do not stop at the first seed that fails\n"
     "  --list         a line for every seed\n"
     "  --verbose      say what happens when\n"
-    "  --packets      and say it of every datagram and frame\n";
+    "  --packets      and say it of every datagram and frame\n"
+    "or: mwtun_sim --bonding ...: TCP over pairs of lines; --bonding --help tells more\n";
 
 bool read_number(const char* text, std::uint64_t& value) {
   if (text == nullptr) return false;
@@ -163,6 +167,9 @@ int run_jobs(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+#ifdef MWTUN_SIM_BONDING
+  if (argc > 1 && std::string_view(argv[1]) == "--bonding") return bonding_command(argc, argv);
+#endif
   Options options;
   if (!read_options(argc, argv, options)) {
     std::fputs(usage.data(), stderr);
