@@ -6,13 +6,16 @@ from .stage import LabError, run
 
 
 class Lines:
-    def __init__(self, stage, program, lines, seed=7):
-        """`lines`: linkem's own words, one string a line: "name=wan1 a=IF@NETNS b=IF@NETNS rate=100M …"."""
+    def __init__(self, stage, program, lines, seed=7, shared=()):
+        """`lines`: linkem's own words, one string a line: "name=wan1 a=IF@NETNS b=IF@NETNS rate=100M …";
+        `shared`: bottlenecks that lines can name, "name=cell rate=50M"."""
         self.program = program
         self.socket = stage.folder / f"linkem.{stage.next_number()}.sock"
         command = [program, "--control", self.socket, "--seed", seed]
         for line in lines:
             command += ["--line", line]
+        for bottleneck in shared:
+            command += ["--shared", bottleneck]
         self.process = stage.start("linkem", command)
         self.process.wait_for_output("ready", 10)
 
@@ -24,9 +27,9 @@ class Lines:
     def set(self, name, *settings):
         self.control("set", name, *settings)
 
-    def cut(self, name):
+    def cut(self, name, direction="both"):
         """The line carries nothing any more, and nobody is told."""
-        self.control("down", name)
+        self.control("down", name, direction)
 
     def mend(self, name):
         self.control("up", name)

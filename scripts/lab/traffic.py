@@ -42,7 +42,8 @@ class Iperf:
         self.client = stage.start("iperf3", command, client_netns)
 
     def result(self):
-        """bps: what the receiver got; for UDP also the share lost; `intervals`: (end, bps) a piece."""
+        """bps: what the receiver got; for UDP also what was lost and out of order; `intervals`: (end, bps)
+        a piece, `pieces`: the same with the datagrams (lost, of all) where the client receives."""
         code = self.client.wait(self._seconds + 20)
         if code is None:
             self.client.kill()
@@ -64,6 +65,12 @@ class Iperf:
         }
         if self.udp:
             answer["lost_share"] = end["sum"]["lost_percent"] / 100
+            answer["lost"], answer["packets"] = end["sum"]["lost_packets"], end["sum"]["packets"]
+            answer["out_of_order"] = sum(one["udp"].get("out_of_order", 0) for one in end["streams"])
+            answer["pieces"] = [
+                (piece["sum"]["end"], piece["sum"]["bits_per_second"],
+                 piece["sum"].get("lost_packets", 0), piece["sum"].get("packets", 0))
+                for piece in report["intervals"] if not piece["sum"].get("omitted")]
             answer["bps"] = end["sum"]["bits_per_second"] * (1 - answer["lost_share"])
         else:
             answer["retransmits"] = end.get("sum_sent", {}).get("retransmits", 0)
@@ -85,7 +92,8 @@ class Ping:
         self.process = stage.start("ping", [*command, address], netns)
 
     def result(self):
-        """sent, received, duplicates, lost, rtt_ms (sorted), gap_s: the longest time without an answer."""
+        """sent, received, duplicates, lost, rtt_ms (sorted), gap_s: the longest time without an answer;
+        `answers`: (time of day, ms) as they came."""
         if self.process.wait(self._seconds + 15) is None:
             self.process.kill()
         text = self.process.output()
@@ -98,7 +106,7 @@ class Ping:
         times = [at for at, _ in answers]
         return {
             "sent": sent, "received": received, "duplicates": duplicates, "lost": sent - received,
-            "rtt_ms": sorted(ms for _, ms in answers),
+            "rtt_ms": sorted(ms for _, ms in answers), "answers": answers,
             "gap_s": max((b - a for a, b in zip(times, times[1:])), default=None),
         }
 

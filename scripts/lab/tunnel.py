@@ -50,28 +50,35 @@ class Tunnel:
     """A server in one namespace, a client in another. Change `top`, `peer` and `links` of either side
     before it is started to try what the files can say."""
 
-    def __init__(self, stage, program, vps, home, links, endpoint, name="mwt0"):
+    def __init__(self, stage, program, vps, home, links, endpoint, name="mwt0", number=0):
+        """`number` gives a further tunnel of the same stage files, a port and addresses of its own."""
         self.stage, self.program, self.vps, self.home = stage, program, vps, home
-        folder = stage.folder
-        keys = {side: make_key(program, folder / f"{side}.key") for side in ("client", "server")}
-        psk = make_key(program, folder / "both.psk", "genpsk")
-        self.server_top = {"private_key_file": keys["server"], "control": folder / "server.sock",
-                           "listen": [f"0.0.0.0:{PORT}"]}
+        self.vps_inner, self.home_inner = (address.replace(".90.0.", f".90.{number}.")
+                                           for address in (VPS_INNER, HOME_INNER))
+        self._mark = f"-{number}" if number else ""
+        keys = {side: make_key(program, self._file(side, "key")) for side in ("client", "server")}
+        psk = make_key(program, self._file("both", "psk"), "genpsk")
+        self.server_top = {"private_key_file": keys["server"], "control": self._file("server", "sock"),
+                           "listen": [f"0.0.0.0:{PORT + number}"]}
         self.server_peer = {"name": "home", "public_key": public_key(program, keys["client"]),
-                            "preshared_key_file": psk, "tap": name, "address": [f"{VPS_INNER}/24"],
+                            "preshared_key_file": psk, "tap": name, "address": [f"{self.vps_inner}/24"],
                             "mtu": 1500}
-        self.client_top = {"private_key_file": keys["client"], "control": folder / "client.sock"}
+        self.client_top = {"private_key_file": keys["client"], "control": self._file("client", "sock")}
         self.client_peer = {"name": "vps", "public_key": public_key(program, keys["server"]),
                             "preshared_key_file": psk, "endpoint": endpoint, "tap": name,
-                            "address": [f"{HOME_INNER}/24"], "mtu": 1500, "scheduler": "adaptive"}
+                            "address": [f"{self.home_inner}/24"], "mtu": 1500,
+                            "scheduler": "adaptive"}
         self.links = list(links)
         self.server = self.client = None
 
+    def _file(self, name, kind):
+        return self.stage.folder / f"{name}{self._mark}.{kind}"
+
     def write_server(self):
-        return write_config(self.stage.folder / "server.toml", self.server_top, self.server_peer)
+        return write_config(self._file("server", "toml"), self.server_top, self.server_peer)
 
     def write_client(self):
-        return write_config(self.stage.folder / "client.toml", self.client_top, self.client_peer,
+        return write_config(self._file("client", "toml"), self.client_top, self.client_peer,
                             self.links)
 
     def start_server(self):
@@ -88,7 +95,7 @@ class Tunnel:
 
     def wait_up(self, seconds=10):
         """Until frames go both ways; the seconds it took."""
-        took = wait_for_answer(self.stage, self.home, VPS_INNER, seconds, self.client)
+        took = wait_for_answer(self.stage, self.home, self.vps_inner, seconds, self.client)
         if took is None:
             raise LabError(f"no answer through the tunnel in {seconds} s\n{self.client.tail()}\n"
                            f"{self.server.tail() if self.server else ''}")
@@ -108,7 +115,7 @@ class Tunnel:
             time.sleep(0.05)
 
     def status(self, side="client", json_output=True):
-        command = [self.program, "status", "--socket", self.stage.folder / f"{side}.sock"]
+        command = [self.program, "status", "--socket", self._file(side, "sock")]
         netns = self.home if side == "client" else self.vps
         text = self.stage.run(netns, command + (["--json"] if json_output else [])).stdout
         return json.loads(text) if json_output else text

@@ -17,19 +17,19 @@ LINE = "rate=100M delay=10ms queue=200ms"
 def keep_inner_inside(netns):
     """Without a tunnel its addresses are unreachable: else a ping would go by the default route to the
     VPS, which answers for all its addresses, and pass for one through the tunnel."""
-    ip(netns, "route add unreachable 10.90.0.0/24 metric 4000")
+    ip(netns, "route add unreachable 10.90.0.0/16 metric 4000")
 
 
 class World:
-    def __init__(self, stage, linkem, settings=(LINE, LINE), seed=7):
+    def __init__(self, stage, linkem, settings=(LINE, LINE), seed=7, shared=()):
         """`settings`: one string of linkem's words for each line. Without linkem the lines are veth
-        pairs, which can be deleted and made again."""
+        pairs, which can be deleted and made again. `shared`: bottlenecks that lines can name."""
         self.stage = stage
         self.home, self.vps = stage.netns("home"), stage.netns("vps")
         self.names = [f"wan{i}" for i in range(1, len(settings) + 1)]
         self.lines = linkem and Lines(stage, linkem, [
             f"name={name} a={name}@{self.home} b={name}@{self.vps} {words}"
-            for name, words in zip(self.names, settings)], seed)
+            for name, words in zip(self.names, settings)], seed, shared)
         ip(self.vps, f"address add {SERVER}/32 dev lo")
         keep_inner_inside(self.home)
         for number in range(1, len(settings) + 1):
@@ -65,5 +65,7 @@ class World:
         return [{"name": name, "bind": self.near(number), "device": name, "gateway": self.far(number)}
                 for number, name in enumerate(self.names, 1)]
 
-    def tunnel(self, program):
-        return Tunnel(self.stage, program, self.vps, self.home, self.links(), f"{SERVER}:{PORT}")
+    def tunnel(self, program, number=0, links=None):
+        """`number` tells several tunnels of one world apart; `links`: some of links() only."""
+        return Tunnel(self.stage, program, self.vps, self.home, self.links() if links is None else links,
+                      f"{SERVER}:{PORT + number}", f"mwt{number}", number)
