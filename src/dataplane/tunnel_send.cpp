@@ -15,6 +15,7 @@ static constexpr Duration progress_stale = milliseconds(60);
 static constexpr std::size_t small_frame_bytes = 300;
 static constexpr std::uint32_t loss_ppm_doubled = 1'000;
 static constexpr std::uint64_t thin_share = 16;
+static constexpr std::uint32_t thin_frames = 2;
 static constexpr Duration redundant_wait_max = milliseconds(50);
 static constexpr Duration heads_quiet = milliseconds(20);
 static constexpr std::int64_t repair_budget_max = 512 * 1024;
@@ -263,7 +264,9 @@ bool Tunnel::may_begin(FlowIndex flow, const Frame& head, bool sparse, Instant n
 /// What is little beside the links' rates takes the best of them and hardly waits; the rest is
 /// striped.
 bool Tunnel::urgent(const FlowTable::Assignment& lane, bool sparse) const {
-  return sparse || !wire::lane_ordered(lane.lane) || lane.bps < rate_bps_ / thin_share;
+  if (sparse) return true;
+  if (flow_->queue.frames_of(lane.entry) > thin_frames) return false;
+  return !wire::lane_ordered(lane.lane) || lane.bps < rate_bps_ / thin_share;
 }
 
 bool Tunnel::any_link_ready(Instant now) const {

@@ -96,7 +96,8 @@ void TcpCubic::grow(TcpWindow& window, std::uint32_t acked) {
     window.cwnd += taken, acked -= taken;
     if (acked == 0) return;
   }
-  const auto every = static_cast<std::uint32_t>(acks_per_segment(window, acked));
+  const auto every =
+      std::max<std::uint32_t>(1, static_cast<std::uint32_t>(acks_per_segment(window, acked)));
   if (window.cwnd_count >= every) window.cwnd_count = 0, ++window.cwnd;
   window.cwnd_count += acked;
   if (window.cwnd_count >= every) {
