@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cli/config_classes.hpp"
 #include "cli/config_keys.hpp"
 #include "cli/config_section.hpp"
 #include "cli/exit_codes.hpp"
@@ -185,6 +186,7 @@ class ConfigBuilder {
     peer.hash_fields = section.choice("hash", HashFields::l3_l4, hashes, hash_fields_from_name);
     peer.cipher = section.choice("cipher", std::optional<Cipher>{}, ciphers, cipher_choice);
     read_links(section, what, peer);
+    read_classes(section, what, peer, problems_);
     config_.peers.push_back(std::move(peer));
   }
 

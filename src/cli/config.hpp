@@ -61,6 +61,7 @@ struct PeerEntry {
   std::optional<Cipher> cipher;  // None: auto.
   std::vector<LinkEntry>
       links;  // Index is the link's number. Never empty when there is an endpoint.
+  std::vector<TrafficRule> classes;
   ConfigPosition position;
 };
 

@@ -45,6 +45,14 @@ static constexpr std::pair<std::string_view, std::string_view> other_names[] = {
     {"ip", "address"},
     {"addresses", "address"},
     {"pubkey", "public_key"},
+    {"classes", "class"},
+    {"rule", "class"},
+    {"ports", "port"},
+    {"dport", "port"},
+    {"sport", "port"},
+    {"proto", "protocol"},
+    {"tos", "dscp"},
+    {"lines", "link"},
     {"quota", "monthly"},
     {"cap", "monthly"},
     {"volume", "monthly"},
@@ -64,6 +72,7 @@ std::string unknown_key_hint(std::string_view key, Words known) {
   if (std::string hint = did_you_mean(key, known); !hint.empty()) return hint;
   if (contains(link_keys, key)) return "; it belongs in [[peer.link]]";
   if (contains(peer_keys, key)) return "; it belongs in [[peer]]";
+  if (contains(class_keys, key)) return "; it belongs in [[peer.class]]";
   if (contains(top_keys, key))
     return "; it belongs at the top of the file, before the first [[peer]]";
   return "; known here are " + quoted_choice(known);

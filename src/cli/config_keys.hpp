@@ -11,8 +11,10 @@ using Words = std::span<const std::string_view>;
 inline constexpr std::string_view top_keys[] = {"private_key_file", "control", "state_dir",
                                                 "listen",           "log",     "peer"};
 inline constexpr std::string_view peer_keys[] = {
-    "name",   "public_key", "preshared_key_file", "endpoint", "tap",    "tun", "address",
-    "bridge", "mtu",        "scheduler",          "hash",     "cipher", "link"};
+    "name",   "public_key", "preshared_key_file", "endpoint", "tap",    "tun",  "address",
+    "bridge", "mtu",        "scheduler",          "hash",     "cipher", "link", "class"};
+inline constexpr std::string_view class_keys[] = {"dscp", "protocol",  "port", "mac",
+                                                  "vlan", "scheduler", "link"};
 inline constexpr std::string_view link_keys[] = {"name",     "bind",     "device",   "gateway",
                                                  "endpoint", "weight",   "priority", "role",
                                                  "metered",  "max_rate", "monthly",  "monthly_day"};

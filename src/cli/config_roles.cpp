@@ -49,6 +49,7 @@ NodeConfig node_config(const Config& config, std::uint16_t ciphers, std::uint64_
     peer.hash_fields = entry.hash_fields;
     peer.cipher = entry.cipher;
     for (const LinkEntry& link : entry.links) peer.links.push_back(link.link);
+    peer.classes = entry.classes;
     node.peers.push_back(std::move(peer));
   }
   return node;

@@ -120,6 +120,39 @@ class Section {
     return values;
   }
 
+  /// A text or a whole number, or a list of these: "udp", 47 or ["udp", 47]. The parser gets
+  /// numbers as texts.
+  template <typename T>
+  std::vector<Placed<T>> one_or_more(std::string_view key, std::size_t count_max,
+                                     Result<T> (*parse)(std::string_view)) const {
+    std::vector<Placed<T>> values;
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) return values;
+    const auto take = [&](const toml::node& entry, std::string_view name) {
+      std::optional<Placed<std::string>> raw;
+      if (const toml::value<std::int64_t>* number = entry.as_integer()) {
+        raw = {std::to_string(number->get()), position_of(entry.source())};
+      } else {
+        raw = text_of(entry, name);
+      }
+      if (!raw) return;
+      if (auto value = through(*raw, key, parse)) values.push_back(std::move(*value));
+    };
+    const toml::array* entries = node->as_array();
+    if (entries == nullptr) {
+      take(*node, key);
+    } else if (entries->empty() || entries->size() > count_max) {
+      complain(position_of(node->source()),
+               entries->empty()
+                   ? fmt::format("{} is empty; give a value or leave it out", key)
+                   : fmt::format("{} has {} entries; at most {} are taken", key, entries->size(),
+                                 count_max));
+    } else {
+      for (const toml::node& entry : *entries) take(entry, fmt::format("an entry of {}", key));
+    }
+    return values;
+  }
+
   std::optional<std::int64_t> integer(std::string_view key, std::int64_t low,
                                       std::int64_t high) const {
     const toml::node* node = table_.get(key);

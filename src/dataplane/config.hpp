@@ -6,6 +6,7 @@
 
 #include "crypto/aead.hpp"
 #include "crypto/keys.hpp"
+#include "dataplane/traffic_class.hpp"
 #include "sched/kinds.hpp"
 
 namespace mwtun {
@@ -34,6 +35,7 @@ struct PeerConfig {
   HashFields hash_fields = HashFields::l3_l4;
   std::optional<Cipher> cipher;   // None: the best both ends have.
   std::vector<LinkConfig> links;  // Initiator only; the index is the link's number.
+  std::vector<TrafficRule> classes;  // Initiator only; at most TrafficClasses::rules_max.
 };
 
 /// Bounds of one peer's tables; tests make them small.

@@ -11,10 +11,10 @@ namespace mwtun {
 
 /// What a sent datagram carried that must be told of its fate: a small list in a ContentPool.
 struct Content {
-  enum class Kind : std::uint8_t { chunk, floor, settings };
+  enum class Kind : std::uint8_t { chunk, floor, settings, traffic_class };
   Kind kind = Kind::chunk;
   std::uint32_t next = UINT32_MAX;
-  std::uint32_t value = 0;     // Chunk index, or lane.
+  std::uint32_t value = 0;     // Chunk index, lane, or number of a rule.
   std::uint64_t sequence = 0;  // Of a floor.
 };
 

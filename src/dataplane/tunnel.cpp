@@ -33,6 +33,8 @@ Tunnel::Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entr
     Link& l = make_link(LinkId{static_cast<std::uint8_t>(i)}, now);
     l.config = config.links[i];
   }
+  classes_ = TrafficClasses(config.classes);
+  make_class_schedulers();
 }
 
 Link& Tunnel::make_link(LinkId id, Instant now) {
@@ -55,6 +57,12 @@ void Tunnel::begin_session(SessionIndex local, SessionIndex remote, EpochKeys ke
   session_.emplace(local, remote, std::move(keys), now);
   flow_ = std::make_unique<Flow>(limits_, slabs_, drops_, entropy_.u64());
   flow_->repair_budget_at = now;
+  if (config_.initiator) {
+    flow_->classes_to_send = static_cast<std::uint32_t>((std::uint64_t{1} << classes_.size()) - 1);
+  } else {
+    classes_ = {};
+    make_class_schedulers();
+  }
   open_builders_ = 0;
   last_heard_ = now;
   session_began_ = now;
@@ -183,6 +191,7 @@ void Tunnel::handle_frame(Frame frame, Instant now) {
   }
   Flow& flow = *flow_;
   const FlowIndex index = flow.flows.find(read_inner_flow(frame.bytes()), flow.queue, now);
+  flow.class_of[index] = classes_.match(frame.bytes());
   const std::uint64_t dropped = drops_.of(Drop::queue_full);
   flow.queue.push(index, std::move(frame), now, drops_);
   if (planted(Fault::sequence_before_aqm) && drops_.of(Drop::queue_full) != dropped) {
@@ -227,7 +236,7 @@ void Tunnel::refresh_views(Instant now) {
     if (view.tier == LinkTier::unusable) continue;
     view.one_way = comparable ? l.rate.delay_base() - nearest : l.rtt.min() / 2;
   }
-  scheduler_.update(views_, now);
+  update_schedulers(now);
   views_stale_ = false;
 }
 

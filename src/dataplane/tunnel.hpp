@@ -18,6 +18,9 @@
 #include "dataplane/proof.hpp"
 #include "dataplane/report.hpp"
 #include "dataplane/session.hpp"
+#include "dataplane/traffic_class.hpp"
+#include "sched/link_choice.hpp"
+#include "sched/priority_tiers.hpp"
 #include "sched/scheduler.hpp"
 
 namespace mwtun {
@@ -80,7 +83,11 @@ class Tunnel {
   /// What a session has in flight; made and thrown away with it.
   struct Flow {
     Flow(const Limits& limits, SlabPool& slabs, DropCounters& drops, std::uint64_t seed)
-        : out(limits), flows(limits, out, seed), queue(limits), in(limits, slabs, drops) {}
+        : out(limits),
+          flows(limits, out, seed),
+          queue(limits),
+          in(limits, slabs, drops),
+          class_of(limits.flows) {}
     OutLanes out;
     FlowTable flows;
     FrameQueue queue;  // By the flow table's entries.
@@ -95,6 +102,8 @@ class Tunnel {
     std::uint64_t arrival_units = 0;  // The peer's clock at the newest arrival it told of,
     Instant arrival_told{};           // and when it told.
     bool settings_acknowledged = false;
+    std::uint32_t classes_to_send = 0;  // A bit a rule; initiator only.
+    std::vector<ClassNumber> class_of;  // By the flow table's entries, as of their last frame.
     std::int64_t repair_budget_bytes = 64 * 1024;
     Instant repair_budget_at{};
     std::uint32_t datagrams_since_heads = 0;
@@ -148,6 +157,7 @@ class Tunnel {
   bool add_acks(Instant now);
   bool add_ack(Link& about, LinkSpace& space, Instant now);
   bool add_floors(Instant now);
+  bool add_classes(Instant now);
   bool add_pings(Instant now);
   bool add_quiet_heads(Instant now);
   void add_heads(DatagramBuilder& builder, Instant now);
@@ -160,7 +170,7 @@ class Tunnel {
   bool may_begin(FlowIndex flow, const Frame& head, bool sparse, Instant now) const;
   std::optional<LinkId> choose_link(const FlowTable::Assignment& lane, std::uint32_t bytes,
                                     bool urgent, Instant now) const;
-  LinkSet copy_links(bool urgent, Instant now) const;
+  LinkSet copy_links(const Scheduler& scheduler, bool urgent, Instant now) const;
   std::optional<LinkId> second_link(LinkId chosen, Instant now);
   bool any_link_ready(Instant now) const;
   bool urgent(const FlowTable::Assignment& lane, bool sparse) const;
@@ -191,6 +201,14 @@ class Tunnel {
   bool read_heads(Bytes body, std::uint64_t stamp, Instant now);
   bool read_floors(Bytes body);
   bool read_settings(Bytes body);
+  bool read_class(Bytes body);
+  // tunnel_policy.cpp
+  void make_class_schedulers();
+  void update_schedulers(Instant now);
+  const Scheduler& scheduler_for(FlowIndex flow) const;
+  Scheduler& scheduler_for(FlowIndex flow) {
+    return const_cast<Scheduler&>(std::as_const(*this).scheduler_for(flow));
+  }
   void ask_for_repair(Instant now);
 
   // tunnel_feedback.cpp
@@ -237,6 +255,13 @@ class Tunnel {
   bool any_carries_ = false;
   std::uint64_t rate_bps_ = 0;  // Of the eligible links together, as far as is known.
   Scheduler scheduler_;
+  PriorityTiers tiers_;
+  Instant tiers_due_ = never;  // For another look at them; never: all links are of one.
+  Duration queue_delay_{};     // Of the last frame taken that was not a sparse flow's.
+  TrafficClasses classes_;
+  std::vector<Scheduler> class_schedulers_;  // Of class n: the one before n.
+  std::vector<LinkView> scheduled_;          // Room for update_schedulers().
+  LinkSet eligible_;                         // For any of the schedulers.
   HashFields hash_fields_;
   Cutting cutting_;
   DatagramBuilder direct_;

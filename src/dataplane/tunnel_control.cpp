@@ -124,7 +124,8 @@ std::optional<OutgoingDatagram> Tunnel::send_close(MutableBytes room, Instant no
 
 /// True when a builder has become full or something was added: the caller begins again.
 bool Tunnel::add_session_control(Instant now) {
-  return add_acks(now) || add_pings(now) || add_floors(now) || add_quiet_heads(now);
+  return add_acks(now) || add_pings(now) || add_floors(now) || add_classes(now) ||
+         add_quiet_heads(now);
 }
 
 bool Tunnel::add_acks(Instant now) {

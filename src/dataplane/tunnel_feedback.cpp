@@ -119,7 +119,7 @@ void Tunnel::acknowledge(Link& l, LinkSpace& space, std::uint64_t number, Instan
     } else if (content.kind == Content::Kind::floor) {
       flow_->out.floor_acknowledged(
           {LaneId{static_cast<std::uint16_t>(content.value)}, content.sequence});
-    } else {
+    } else if (content.kind == Content::Kind::settings) {
       flow_->settings_acknowledged = true;
     }
   }
@@ -189,6 +189,8 @@ void Tunnel::lose(Link& l, LinkSpace& space, std::uint64_t number, bool counts, 
       queue_repair(content.value);
     } else if (content.kind == Content::Kind::floor) {
       flow_->out.floor_lost({LaneId{static_cast<std::uint16_t>(content.value)}, content.sequence});
+    } else if (content.kind == Content::Kind::traffic_class) {
+      flow_->classes_to_send |= std::uint32_t{1} << content.value;
     }
   }
 }

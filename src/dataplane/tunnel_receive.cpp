@@ -195,6 +195,7 @@ bool Tunnel::read_control(Link& l, const Path& path, const wire::ParsedChunk& ch
       read_response(l, path, chunk.body, now);
       return true;
     case wire::Chunk::settings: return read_settings(chunk.body);
+    case wire::Chunk::traffic_class: return read_class(chunk.body);
     case wire::Chunk::mtu_probe: return chunk.body.size() == 2;
     case wire::Chunk::close:
       if (chunk.body.size() != 1) return false;
@@ -309,6 +310,7 @@ bool Tunnel::read_settings(Bytes body) {
   }
   if (scheduler_.kind() != static_cast<SchedulerKind>(kind)) {
     scheduler_ = Scheduler(static_cast<SchedulerKind>(kind));
+    make_class_schedulers();
   }
   hash_fields_ = static_cast<HashFields>(fields);
   views_stale_ = true;

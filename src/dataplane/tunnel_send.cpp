@@ -27,7 +27,7 @@ std::optional<OutgoingDatagram> Tunnel::poll_datagram(MutableBytes room, Instant
   if (!session_) return std::nullopt;
   now_ = std::max(now_, now);
   if (!closing_.empty()) return send_close(room, now);
-  if (views_stale_) refresh_views(now);
+  if (views_stale_ || now >= tiers_due_) refresh_views(now);
   for (LinkView& view : views_) view.wait = link(view.id)->pacer.wait(now);
   while (true) {
     for (std::unique_ptr<Link>& l : links_) {
@@ -226,6 +226,7 @@ bool Tunnel::append_repair(Instant now) {
     flow.repair.pop_front();
     chunk.queued = chunk.free_repair = false;
     write_chunk(*chosen, index, now);
+    scheduler_.sent(chosen->id, chunk.size);
     flow.out.release(index);
     return true;
   }
@@ -250,6 +251,7 @@ bool Tunnel::begin_frame(Instant now) {
   cutting_.lane = flow.flows.assign(taken->flow, cutting_.frame.size, now);
   cutting_.whole_on_one_link = cutting_.lane.pinned || !wire::lane_ordered(cutting_.lane.lane);
   cutting_.urgent = urgent(cutting_.lane, taken->sparse);
+  if (!taken->sparse) queue_delay_ = taken->sojourn;
   if (taken->marked) ++frames_.ecn_marked;
   return true;
 }
@@ -257,7 +259,10 @@ bool Tunnel::begin_frame(Instant now) {
 bool Tunnel::may_begin(FlowIndex flow, const Frame& head, bool sparse, Instant now) const {
   const FlowTable::Assignment lane = flow_->flows.look(flow);
   const bool soon = urgent(lane, sparse);
-  if (scheduler_.kind() == SchedulerKind::redundant) return !copy_links(soon, now).empty();
+  const Scheduler& scheduler = scheduler_for(flow);
+  if (scheduler.kind() == SchedulerKind::redundant) {
+    return !copy_links(scheduler, soon, now).empty();
+  }
   return choose_link(lane, head.size, soon, now).has_value();
 }
 
@@ -272,7 +277,7 @@ bool Tunnel::urgent(const FlowTable::Assignment& lane, bool sparse) const {
 bool Tunnel::any_link_ready(Instant now) const {
   bool any = false;
   each_link([&](const Link& l) {
-    any |= scheduler_.eligible().has(l.id) && l.pacer.wait(now) <= Scheduler::urgent_wait_max;
+    any |= eligible_.has(l.id) && l.pacer.wait(now) <= Scheduler::urgent_wait_max;
   });
   return any;
 }
@@ -280,14 +285,15 @@ bool Tunnel::any_link_ready(Instant now) const {
 /// The link for the next `bytes` of a flow. None: they have to wait.
 std::optional<LinkId> Tunnel::choose_link(const FlowTable::Assignment& lane, std::uint32_t bytes,
                                           bool urgent, Instant now) const {
-  if (lane.pinned && lane.pin && scheduler_.eligible().has(*lane.pin)) {
+  const Scheduler& scheduler = scheduler_for(lane.entry);
+  if (lane.pinned && lane.pin && scheduler.eligible().has(*lane.pin)) {
     const Duration wait_max = urgent ? Scheduler::urgent_wait_max : Duration{0};
     return link(*lane.pin)->pacer.wait(now) <= wait_max ? lane.pin : std::nullopt;
   }
-  const std::uint64_t hash = scheduler_.kind() == SchedulerKind::hash
+  const std::uint64_t hash = scheduler.kind() == SchedulerKind::hash
                                  ? hash_flow_fields(flow_->flows.key(lane.entry), hash_fields_)
                                  : 0;
-  return scheduler_.pick(views_, bytes, hash, blocked_links(now), urgent);
+  return scheduler.pick(views_, bytes, hash, blocked_links(now), urgent);
 }
 
 /// What is urgent goes by two links at once while it is not known whether the first still works
@@ -301,20 +307,21 @@ std::optional<LinkId> Tunnel::second_link(LinkId chosen, Instant now) {
   if (!stale && !(small && l.loss.ppm() >= loss_ppm_doubled)) return std::nullopt;
   LinkSet except = blocked_links(now);
   except.add(chosen);
-  const std::optional<LinkId> second = scheduler_.pick_soonest(views_, cutting_.frame.size, except);
+  const std::optional<LinkId> second =
+      scheduler_for(cutting_.lane.entry).pick_soonest(views_, cutting_.frame.size, except);
   if (!second || except.has(*second)) return std::nullopt;
   return link(*second)->pacer.wait(now) <= Scheduler::urgent_wait_max ? second : std::nullopt;
 }
 
 /// Every frame on every link, as fast as the fastest takes it; a copy that its link would send
 /// redundant_wait_max later is not worth sending.
-LinkSet Tunnel::copy_links(bool urgent, Instant now) const {
+LinkSet Tunnel::copy_links(const Scheduler& scheduler, bool urgent, Instant now) const {
   const LinkSet blocked = blocked_links(now);
   const Duration wait_max = urgent ? Scheduler::urgent_wait_max : Duration{0};
   LinkSet links;
   bool any_ready = false;
   each_link([&](const Link& l) {
-    if (!scheduler_.eligible().has(l.id) || blocked.has(l.id)) return;
+    if (!scheduler.eligible().has(l.id) || blocked.has(l.id)) return;
     const Duration wait = l.pacer.wait(now);
     any_ready |= wait <= wait_max;
     if (wait <= redundant_wait_max) links.add(l.id);
@@ -333,11 +340,12 @@ bool Tunnel::append_frame(Instant now) {
   if (flow.out.exhausted()) return false;
   if (!cutting_.active && !begin_frame(now)) return false;
   LinkSet links;
-  if (scheduler_.kind() == SchedulerKind::redundant) {
-    links = copy_links(cutting_.urgent, now);
+  const Scheduler& scheduler = scheduler_for(cutting_.lane.entry);
+  if (scheduler.kind() == SchedulerKind::redundant) {
+    links = copy_links(scheduler, cutting_.urgent, now);
     if (links.empty()) return false;
     each_link([&](const Link& l) {
-      const bool late = scheduler_.eligible().has(l.id) && !links.has(l.id);
+      const bool late = scheduler.eligible().has(l.id) && !links.has(l.id);
       if (late && cutting_.offset == 0) drops_.add(Drop::redundant_copy_late);
     });
   } else if (cutting_.link && link(*cutting_.link)->carries()) {
@@ -383,7 +391,9 @@ bool Tunnel::append_piece(LinkSet links, Instant now) {
                                           static_cast<std::uint32_t>(take), now);
   flow_->out.hold(index);
   for (std::unique_ptr<Link>& l : links_) {
-    if (l && links.has(l->id)) write_chunk(*l, index, now);
+    if (!l || !links.has(l->id)) continue;
+    write_chunk(*l, index, now);
+    scheduler_for(cutting_.lane.entry).sent(l->id, static_cast<std::uint32_t>(take));
   }
   flow_->out.release(index);
   flow_->repair_budget_bytes += static_cast<std::int64_t>(take / 20);
@@ -411,12 +421,12 @@ void Tunnel::write_chunk(Link& l, ChunkIndex index, Instant now) {
   ++chunk.flights;
   ++chunk.attempts;
   chunk.link = l.id;
-  scheduler_.sent(l.id, chunk.size);
 }
 
 /// A datagram of this size goes: when may the next?
 void Tunnel::charge(Link& l, std::size_t bytes, Instant now) {
   l.sent_bytes += bytes;
+  tiers_.sent(static_cast<std::uint32_t>(bytes));
   if (l.pacer.sent(bytes, l.rate.pacing_bps(), now)) l.starved_bytes += bytes;
   for (LinkView& view : views_) {
     if (view.id == l.id) view.wait = l.pacer.wait(now);

@@ -26,6 +26,7 @@ enum class Chunk : std::uint8_t {
   close = 0x0a,
   loop_probe = 0x0b,
   offload = 0x0c,
+  traffic_class = 0x0d,
 };
 
 inline constexpr std::size_t header_bytes = 10;

@@ -1,8 +1,9 @@
 // The parsers for what stands in a data datagram, each on its own: they end, stay inside, and what
 // they accept can be written again.
+#include <algorithm>
 #include <array>
 
-#include "dataplane/wire.hpp"
+#include "dataplane/wire_classes.hpp"
 #include "fuzz/fuzz_input.hpp"
 
 using namespace mwtun;
@@ -51,6 +52,23 @@ void check_join(Bytes body) {
                again->rate_up_bps_max == join->rate_up_bps_max);
 }
 
+void check_class(Bytes body) {
+  const auto chunk = wire::read_class(body);
+  if (!chunk) return;
+  MWTUN_ASSERT(chunk->rule.has_criterion() && chunk->rule.has_effect());
+  std::array<std::uint8_t, wire::control_header_bytes + wire::control_body_max> room{};
+  Writer out(room);
+  wire::write_class(out, *chunk);
+  const Bytes again = Bytes(out.written()).subspan(wire::control_header_bytes);
+  MWTUN_ASSERT(std::equal(again.begin(), again.end(), body.begin(), body.end()));
+}
+
+void check_fields(Bytes frame) {
+  const FrameFields fields = read_frame_fields(frame);
+  MWTUN_ASSERT(!fields.dscp || *fields.dscp <= TrafficRule::dscp_max);
+  MWTUN_ASSERT(fields.source_port.has_value() == fields.destination_port.has_value());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -71,8 +89,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     MWTUN_ASSERT(chunk.body.size() <= wire::control_body_max);
     if (chunk.type == wire::Chunk::ack) check_ack(chunk.body);
     if (chunk.type == wire::Chunk::join) check_join(chunk.body);
+    if (chunk.type == wire::Chunk::traffic_class) check_class(chunk.body);
     if (chunk.type == wire::Chunk::offload) static_cast<void>(wire::read_offload(chunk.body));
   }
-  check_ack(all), check_join(all);
+  check_ack(all), check_join(all), check_class(all), check_fields(all);
   return 0;
 }

@@ -90,6 +90,7 @@ TEST_CASE("the shortest client file gets every default") {
   CHECK(config.name == "home");
   CHECK(config.file == "/etc/mwtun/home.toml");
   CHECK(config.control == "/run/mwtun/home.sock");
+  CHECK(config.usage_file == "/var/lib/mwtun/home.usage.json");
   CHECK(config.log == LogLevel::info);
   CHECK(config.private_key.equals(key_of_seed(1)));
   CHECK(config.public_key == public_key_of(key_of_seed(1)));
@@ -119,6 +120,7 @@ TEST_CASE("every key of the contract is taken over") {
   const Config config = good(
       "private_key_file = \"own.key\"\n"
       "control = \"/tmp/x.sock\"\n"
+      "state_dir = \"/tmp/state/\"\n"
       "listen = [\"0.0.0.0:4649\", \"[::]:4649\"]\n"
       "log = \"debug\"\n"
       "[[peer]]\n"
@@ -145,6 +147,8 @@ TEST_CASE("every key of the contract is taken over") {
       "max_rate = \"300M/50.5M\"\n"
       "role = \"backup\"\n"
       "metered = true\n"
+      "monthly = \"50G\"\n"
+      "monthly_day = 28\n"
       "[[peer.link]]\n"
       "name = \"lte\"\n"
       "bind = \"2001:db8::10\"\n"
@@ -157,6 +161,7 @@ TEST_CASE("every key of the contract is taken over") {
       "tap = \"mwt1\"\n"
       "bridge = \"br-lan\"\n");
   CHECK(config.control == "/tmp/x.sock");
+  CHECK(config.usage_file == "/tmp/state/home.usage.json");
   CHECK(config.log == LogLevel::debug);
   REQUIRE(config.listen.size() == 2);
   CHECK(to_string(config.listen[1]) == "[::]:4649");
@@ -186,6 +191,9 @@ TEST_CASE("every key of the contract is taken over") {
   CHECK(fibre.link.rate_up_bps_max == 50'500'000);
   CHECK(fibre.link.role == LinkRole::backup);
   CHECK(fibre.link.metered);
+  CHECK(fibre.monthly_bytes_max == 50'000'000'000);
+  CHECK(fibre.monthly_day == 28);
+  CHECK(vps.links[1].monthly_bytes_max == 0);
   CHECK(vps.links[1].link.role == LinkRole::unused);
   CHECK_FALSE(config.peers[1].endpoint.has_value());
   CHECK(config.peers[1].bridge == "br-lan");
@@ -200,6 +208,11 @@ TEST_CASE("every key of the contract is taken over") {
   CHECK(node.peers[0].preshared_key.equals(key_of_seed(2)));
   CHECK(node.peers[0].links[0].name == "fibre");
   CHECK_FALSE(node.peers[1].initiator);
+}
+
+TEST_CASE("a state folder that is not absolute is one beside the configuration") {
+  CHECK(good(top("state_dir = \"state\"")).usage_file == "/etc/mwtun/state/home.usage.json");
+  CHECK(good(top("state_dir = \"/\"")).usage_file == "/home.usage.json");
 }
 
 TEST_CASE("a bad value at the top of the file is refused where it stands") {
@@ -218,6 +231,7 @@ TEST_CASE("a bad value at the top of the file is refused where it stands") {
       {top("control = 1"), "2:11: control is a whole number"},
       {top("control = \"/run/" + long_path + "\""), "2:11: control: the path "},
       {top("control = \"/run/mwtun/\""), "2:11: control names a folder"},
+      {top("state_dir = 7"), "2:13: state_dir is a whole number; write a text in quotes"},
       {top("log = \"loud\""),
        "2:7: log = \"loud\" is unknown; use \"warn\", \"info\" or \"debug\""},
       {top("log = \"inof\""),
@@ -383,6 +397,21 @@ TEST_CASE("a bad value of a link is refused where it stands") {
       {link("role = \"never\""), "9:1: peer \"vps\": every link has role = \"never\""},
       {link("metered = \"yes\""),
        "11:11: link \"dsl\" of peer \"vps\": metered is a text; write true or false"},
+      {link("monthly = 50"),
+       "11:11: link \"dsl\" of peer \"vps\": monthly is a whole number; write a text in quotes"},
+      {link("monthly = \"50 GB\""),
+       "11:11: link \"dsl\" of peer \"vps\": monthly: \"50 GB\" is not an amount of data; write "
+       "\"50G\" or \"1.5T\""},
+      {link("monthly = \"50\""),
+       "11:11: link \"dsl\" of peer \"vps\": monthly: \"50\" is not between 1M and 1000T bytes"},
+      {link("monthly = \"1G\"\nmonthly_day = 29"),
+       "12:15: link \"dsl\" of peer \"vps\": monthly_day is 29; it must be a whole number from 1 "
+       "to "
+       "28"},
+      {link("monthly_day = 5"),
+       "11:15: link \"dsl\" of peer \"vps\": monthly_day means nothing without monthly"},
+      {link("quota = \"1G\""),
+       "11:1: link \"dsl\" of peer \"vps\": unknown key \"quota\"; did you mean \"monthly\"?"},
       {link("max_rate = \"300M\""),
        "11:12: link \"dsl\" of peer \"vps\": max_rate: \"300M\" is one rate where two are needed"},
       {link("max_rate = \"fast/slow\""),

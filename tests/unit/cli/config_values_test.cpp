@@ -83,6 +83,25 @@ TEST_CASE("rates are decimal multiples of a bit a second") {
   }
 }
 
+TEST_CASE("a volume is a decimal number of bytes") {
+  const auto bytes = [](const char* text) {
+    const auto result = parse_byte_count(text);
+    return result ? result.value() : 0;
+  };
+  CHECK(bytes("50G") == 50'000'000'000);
+  CHECK(bytes("1.5T") == 1'500'000'000'000);
+  CHECK(bytes("1000T") == 1'000'000'000'000'000);
+  CHECK(bytes("1M") == 1'000'000);
+  CHECK(bytes("2500000k") == 2'500'000'000);
+  CHECK(bytes("5000000") == 5'000'000);
+  for (const char* text :
+       {"", "G", "T", "50 G", "50GB", "50GiB", "2GT", "1001T", "999k", "0", "-1G", "1e3G", "nanG",
+        "infT", "99999999999999999999T", "1..5G", "50G/10G"}) {
+    INFO(text);
+    CHECK(bytes(text) == 0);
+  }
+}
+
 TEST_CASE("an interface's address is a host within its network") {
   CHECK(to_string(parse_prefix("10.90.0.2/24").value()) == "10.90.0.2/24");
   CHECK(parse_prefix("10.0.0.0/31").ok());

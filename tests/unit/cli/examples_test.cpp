@@ -45,6 +45,7 @@ TEST_CASE("the manual names every key of the configuration and every exit code")
   const std::string manual = text_of(MWTUN_SOURCE_DIR "/docs/mwtun.1");
   for (const char* word : {"private_key_file",
                            "control",
+                           "state_dir",
                            "listen",
                            "log",
                            "name",
@@ -66,7 +67,14 @@ TEST_CASE("the manual names every key of the configuration and every exit code")
                            "priority",
                            "role",
                            "metered",
-                           "max_rate"}) {
+                           "max_rate",
+                           "monthly",
+                           "monthly_day",
+                           "dscp",
+                           "protocol",
+                           "port",
+                           "mac",
+                           "vlan"}) {
     INFO(word);
     const std::string escaped = word;
     CHECK((manual.find(".B " + escaped + "\n") != std::string::npos ||

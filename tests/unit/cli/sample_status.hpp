@@ -29,6 +29,8 @@ inline StatusReport sample_status() {
   dsl.datagram_bytes = 1464;
   dsl.in_flight_bytes = 20'000;
   dsl.times_up = 3;
+  dsl.monthly_used_bytes = 12'300'000'000;
+  dsl.monthly_max_bytes = 50'000'000'000;
   dsl.times_down = 2;
   dsl.last_down_reason = "silent";
   dsl.last_down_age_ms = 361'300;

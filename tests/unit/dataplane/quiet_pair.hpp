@@ -1,0 +1,138 @@
+#pragma once
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "base/prng.hpp"
+#include "crypto/init.hpp"
+#include "dataplane/node.hpp"
+#include "support/seeded_entropy.hpp"
+
+namespace mwtun::test {
+
+inline constexpr Duration one_way = milliseconds(5);
+
+/// Two nodes with the links "dsl" (0) and "lte" (1) between them, at virtual time. Nothing is lost
+/// unless the test says so, and the lines carry whatever they are given.
+class QuietPair {
+ public:
+  /// @param change  called with the client's peer before anything starts
+  /// @param loss    from the first datagram on; with it, links may not be up so far
+  explicit QuietPair(const std::function<void(PeerConfig&)>& change = {}, double loss = 0)
+      : slabs_(2048, 8192) {
+    REQUIRE(crypto_start());
+    NodeConfig client, server;
+    client.private_key = generate_private_key(entropy_);
+    server.private_key = generate_private_key(entropy_);
+    PeerConfig to_server, to_client;
+    to_server.public_key = public_key_of(server.private_key);
+    to_server.initiator = true;
+    to_server.links.resize(2);
+    to_server.links[0].name = "dsl", to_server.links[1].name = "lte";
+    if (change) change(to_server);
+    loss_ = loss;
+    to_client.public_key = public_key_of(client.private_key);
+    client.peers.push_back(std::move(to_server));
+    server.peers.push_back(std::move(to_client));
+    client.wall_clock_ns = server.wall_clock_ns = 1;
+    ends_[0].emplace(std::move(client), entropy_, slabs_, now_);
+    ends_[1].emplace(std::move(server), entropy_, slabs_, now_);
+    for (std::uint8_t link = 0; link < 2; ++link) {
+      client_node().set_link_path({}, LinkId{link}, path_of(link, true), 1500, now_);
+    }
+    run(seconds(2));
+    if (loss > 0) return;
+    REQUIRE(link(0, 1).state == LinkState::up);
+    REQUIRE(link(1, 1).state == LinkState::up);
+  }
+
+  Node& client_node() { return *ends_[0]; }
+  Instant now() const { return now_; }
+  /// What one end (0: client) says of a link.
+  LinkReport link(std::size_t end, std::size_t id) const {
+    return ends_[end]->report({}, now_).links.at(id);
+  }
+  /// An IPv4 packet of UDP; `flow` is its source port.
+  void send_frame(std::size_t end, std::uint8_t dscp = 0, std::uint16_t flow = 1000,
+                  std::uint32_t bytes = 100) {
+    Frame frame;
+    frame.slab = slabs_.take();
+    REQUIRE(bool(frame.slab));
+    frame.size = bytes;
+    std::uint8_t* at = frame.slab.data();
+    std::fill_n(at, bytes, std::uint8_t{0});
+    store_be16(at + 12, 0x0800);
+    at[14] = 0x45, at[15] = static_cast<std::uint8_t>(dscp << 2), at[14 + 9] = 17;
+    store_be16(at + 34, flow);
+    ends_[end]->handle_frame({}, std::move(frame), now_);
+  }
+  /// Of every datagram, both ways, from now on.
+  void set_loss(double share) { loss_ = share; }
+  /// The link carries nothing any more, and nobody is told.
+  void cut(std::size_t link) { cut_[link] = true; }
+  std::uint64_t frames_delivered(std::size_t end) const {
+    return ends_[end]->report({}, now_).frames.frames_out;
+  }
+  void run(Duration time) {
+    for (const Instant until = now_ + time; now_ < until; now_ += milliseconds(1)) {
+      for (std::size_t end = 0; end < 2; ++end) {
+        Node& node = *ends_[end];
+        std::vector<Flight> still;
+        for (Flight& flight : flights_) {
+          if (flight.to == end && flight.arrives <= now_) {
+            node.handle_datagram(flight.path, flight.bytes, now_, now_);
+          } else {
+            still.push_back(std::move(flight));
+          }
+        }
+        flights_ = std::move(still);
+        if (node.poll_timeout() <= now_) node.handle_timeout(now_);
+        drain(end);
+      }
+    }
+  }
+
+ private:
+  struct Flight {
+    std::size_t to = 0;
+    Instant arrives;
+    Path path;
+    std::vector<std::uint8_t> bytes;
+  };
+  /// As the client sees a link, or the server.
+  static Path path_of(std::uint8_t link, bool client) {
+    const Address local = parse_address(link == 0 ? "192.0.2.10:1000" : "203.0.113.5:1001");
+    const Address remote = parse_address("198.51.100.7:4649");
+    if (client) return {SocketId{link}, local, remote};
+    return {SocketId{0}, remote, local};
+  }
+  void drain(std::size_t end) {
+    std::vector<std::uint8_t> room(datagram_bytes_max);
+    while (const auto datagram = ends_[end]->poll_datagram(room, now_)) {
+      const bool first = end == 0 ? datagram->path.socket == SocketId{0}
+                                  : datagram->path.remote == path_of(0, true).local;
+      if (cut_[first ? 0 : 1] || random_.chance(loss_)) continue;
+      flights_.push_back({1 - end,
+                          now_ + one_way,
+                          path_of(first ? 0 : 1, end == 1),
+                          {room.begin(), room.begin() + static_cast<long>(datagram->size)}});
+    }
+    while (ends_[end]->poll_frame()) {
+    }
+    while (ends_[end]->poll_event()) {
+    }
+  }
+
+  test::SeededEntropy entropy_{1};
+  SlabPool slabs_;
+  Instant now_{seconds(10)};
+  std::optional<Node> ends_[2];
+  std::vector<Flight> flights_;
+  Prng random_{2};
+  double loss_ = 0;
+  bool cut_[2] = {};
+};
+
+}  // namespace mwtun::test
