@@ -210,6 +210,7 @@ static std::optional<std::uint64_t> parse_rate(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{} || end != text.data() + text.size() || number > 1e15)
     return std::nullopt;
+  if (number * scale > 1e18) return std::nullopt;
   return static_cast<std::uint64_t>(number * scale + 0.5);
 }
 

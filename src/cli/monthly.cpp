@@ -48,6 +48,8 @@ void MonthlyUsage::restore(const BillingMonth& month, std::uint64_t bytes) {
 bool MonthlyUsage::advance(const CivilDate& today) {
   if (today.year < year_believable) return false;
   const BillingMonth month = billing_month(today, first_day_);
+  // A clock that was not set yet shows an earlier month; one that ran years ahead is disbelieved.
+  if (month_ && month < *month_ && month_->year - month.year <= 1) return false;
   const bool fresh = month_ && month > *month_;
   month_ = month;
   if (fresh) bytes_ = 0;

@@ -33,8 +33,8 @@ struct PeerConfig {
   std::uint16_t mtu = 1500;    // Of the inner interface.
   SchedulerKind scheduler = SchedulerKind::adaptive;
   HashFields hash_fields = HashFields::l3_l4;
-  std::optional<Cipher> cipher;   // None: the best both ends have.
-  std::vector<LinkConfig> links;  // Initiator only; the index is the link's number.
+  std::optional<Cipher> cipher;      // None: the best both ends have.
+  std::vector<LinkConfig> links;     // Initiator only; the index is the link's number.
   std::vector<TrafficRule> classes;  // Initiator only; at most TrafficClasses::rules_max.
 };
 

@@ -30,7 +30,9 @@ LinkView Link::view(Instant now) const {
 Duration Link::suspect_after() const {
   if (!rtt.known()) return milliseconds(500);
   const Duration slack = std::max<Duration>(milliseconds(30), 4 * rtt.variance());
-  return rtt.smoothed() + slack + ack_delay_max;
+  // A line whose delay swings has done so just now.
+  const Duration peak = std::min(rtt.peak(), 4 * rtt.smoothed() + milliseconds(200));
+  return std::max(rtt.smoothed() + slack, peak + ack_delay_max) + ack_delay_max;
 }
 
 Duration Link::down_after() const {

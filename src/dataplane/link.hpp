@@ -52,6 +52,7 @@ struct Link {
 
   bool has_path = false;
   Path path;
+  Instant path_since{};
   std::uint32_t interface_mtu = 1500;
   std::optional<CandidatePath> candidate;
   Instant candidate_made = Instant::min();

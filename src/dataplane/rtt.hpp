@@ -6,7 +6,7 @@
 namespace mwtun {
 
 /// Round-trip time of a link: smoothed and variance as in RFC 9002 section 5.3; the minimum over
-/// the last 10 to 20 s, since a path can become longer.
+/// the last 10 to 20 s, since a path can become longer; the maximum of the last few seconds.
 class RttEstimator {
  public:
   /// `ack_delay` is what the peer says it waited; it counts only as far as the sample stays above
@@ -20,6 +20,12 @@ class RttEstimator {
     }
     Duration adjusted = measured;
     if (measured - ack_delay >= min()) adjusted = measured - ack_delay;
+    if (now - peak_began_ >= seconds(3)) {
+      peak_before_ = now - peak_began_ < seconds(6) ? peak_now_ : Duration{0};
+      peak_began_ = now;
+      peak_now_ = Duration{0};
+    }
+    peak_now_ = std::max(peak_now_, adjusted);
     min_now_ = std::min(min_now_, adjusted);
     latest_ = adjusted;
     if (!known_) {
@@ -39,6 +45,8 @@ class RttEstimator {
     const Duration least = std::min(min_now_, min_before_);
     return least == Duration::max() ? Duration{0} : least;
   }
+  /// The longest of the last 3 to 6 s of samples.
+  Duration peak() const { return std::max(peak_now_, peak_before_); }
   void reset() { *this = RttEstimator{}; }
 
  private:
@@ -47,7 +55,8 @@ class RttEstimator {
   bool known_ = false;
   Duration smoothed_{}, variance_{}, latest_{};
   Duration min_now_ = Duration::max(), min_before_ = Duration::max();
-  Instant window_began_{};
+  Duration peak_now_{}, peak_before_{};
+  Instant window_began_{}, peak_began_{};
 };
 
 }  // namespace mwtun

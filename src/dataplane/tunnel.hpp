@@ -117,8 +117,9 @@ class Tunnel {
     Frame frame;
     std::uint32_t offset = 0;
     FlowTable::Assignment lane;
-    std::optional<LinkId> link;  // Where the rest must go.
-    bool urgent = false;         // Does not wait for pacing.
+    std::optional<LinkId> link;   // Where the rest must go.
+    std::optional<LinkId> begun;  // Where the last piece went.
+    bool urgent = false;          // Does not wait for pacing.
     bool whole_on_one_link = false;
   };
 
@@ -172,7 +173,7 @@ class Tunnel {
                                     bool urgent, Instant now) const;
   LinkSet copy_links(const Scheduler& scheduler, bool urgent, Instant now) const;
   std::optional<LinkId> second_link(LinkId chosen, Instant now);
-  bool any_link_ready(Instant now) const;
+  bool any_link_ready(Duration wait_max, Instant now) const;
   bool urgent(const FlowTable::Assignment& lane, bool sparse) const;
   bool append_piece(LinkSet links, Instant now);
   void write_chunk(Link& l, ChunkIndex index, Instant now);
@@ -253,6 +254,7 @@ class Tunnel {
   std::vector<LinkView> views_;
   bool views_stale_ = true;
   bool any_carries_ = false;
+  bool bulk_ready_ = false;     // Some link has room without running ahead of its pacing.
   std::uint64_t rate_bps_ = 0;  // Of the eligible links together, as far as is known.
   Scheduler scheduler_;
   PriorityTiers tiers_;

@@ -11,6 +11,8 @@ namespace mwtun {
 /// for paths that nothing is known of).
 static constexpr std::uint32_t reorder_threshold_min = 1;
 static constexpr std::uint32_t reorder_threshold_max = 1024;
+/// A century in a Duration; only a peer that makes its times up comes so far.
+static constexpr std::uint64_t arrival_units_max = UINT64_C(1) << 47;
 static constexpr std::uint32_t lossy_enter_ppm = 250'000;
 static constexpr std::uint32_t lossy_leave_ppm = 100'000;
 
@@ -27,7 +29,8 @@ bool Tunnel::handle_ack(Link& came_on, Bytes body, Instant received, Instant now
   SentLog& sent = space->sent;
   const std::uint64_t largest = ack.ranges[0].last;
   const bool newly = sent.contains(largest) && sent[largest].fate == SentDatagram::Fate::in_flight;
-  if (newly && sent[largest].eliciting && &came_on == &l && sent[largest].sent >= rtt_valid_from_) {
+  if (newly && sent[largest].eliciting && &came_on == &l &&
+      sent[largest].sent >= std::max(rtt_valid_from_, l.path_since)) {
     l.rtt.sample(received - sent[largest].sent, wire::stamp_duration(ack.delay_units), now);
     views_stale_ = true;
   }
@@ -52,7 +55,10 @@ void Tunnel::steer_rate(Link& l, const SentLog& sent, const wire::Ack& ack, Inst
   const std::uint64_t largest = ack.ranges[0].last;
   if (ack.arrival_count == 0 || largest < ack.arrivals[0].below) return;
   const std::uint64_t newest = largest - ack.arrivals[0].below;
-  if (!sent.contains(newest)) return;
+  // Of the path there was before, or of a number that was never acknowledged: says nothing.
+  const bool arrived_here = sent.contains(newest) && sent[newest].sent >= l.path_since &&
+                            sent[newest].fate == SentDatagram::Fate::acknowledged;
+  if (!arrived_here) return;
   // All links of a session count the peer's time from the same beginning.
   Flow& flow = *flow_;
   const std::uint64_t elapsed = flow.arrival_told == Instant{}
@@ -60,12 +66,13 @@ void Tunnel::steer_rate(Link& l, const SentLog& sent, const wire::Ack& ack, Inst
                                     : wire::stamp_units(now) - wire::stamp_units(flow.arrival_told);
   const std::uint64_t arrived =
       wire::expand(flow.arrival_units + elapsed, ack.arrivals[0].stamp_low, 24);
+  if (arrived > arrival_units_max) return;
   RateFeedback feedback;
   feedback.delay = Duration::max();
   for (std::size_t i = 0; i < ack.arrival_count; ++i) {
     if (largest < ack.arrivals[i].below) continue;
     const std::uint64_t number = largest - ack.arrivals[i].below;
-    if (!sent.contains(number)) continue;
+    if (!sent.contains(number) || sent[number].sent < l.path_since) continue;
     const std::uint64_t at = wire::expand(arrived, ack.arrivals[i].stamp_low, 24);
     const Duration came{static_cast<std::int64_t>(at) * wire::stamp_unit_ns};
     feedback.delay = std::min(feedback.delay, came - sent[number].sent.time_since_epoch());

@@ -9,6 +9,7 @@ namespace mwtun {
 static constexpr Duration join_interval = milliseconds(250);
 static constexpr Duration join_interval_late = seconds(1);
 static constexpr Duration join_patience = seconds(3);
+static constexpr Duration ping_pause = milliseconds(20);
 static constexpr Duration probe_interval_suspect = milliseconds(100);
 static constexpr Duration probe_interval_down = milliseconds(200);
 static constexpr Duration probe_interval_down_late = seconds(1);
@@ -82,6 +83,8 @@ void Tunnel::set_link_path(LinkId id, const Path& path, std::uint32_t mtu, Insta
   l->interface_mtu = mtu;
   l->rtt.reset();
   l->rate.path_changed();
+  l->pacer = {};
+  l->path_since = now;
   l->blocked_until = {};
   views_stale_ = true;
   if (session_) {
@@ -305,7 +308,8 @@ void Tunnel::silence_timers(Link& l, Instant now) {
   if (l.waiting_since != never && !l.suspect && now >= l.waiting_since + l.suspect_after()) {
     l.suspect = true;
     views_stale_ = true;
-    l.want_ping = true;
+    // Each answer undoes the suspicion, and the next may follow at once: not each with a PING.
+    l.want_ping = now - l.last_eliciting >= ping_pause;
     l.next_probe = now + probe_interval_suspect;
     requeue_unacknowledged(l);
     return;

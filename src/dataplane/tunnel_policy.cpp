@@ -46,8 +46,8 @@ void Tunnel::update_schedulers(Instant now) {
 
   const auto update = [&](Scheduler& scheduler, LinkSet wanted) {
     scheduled_ = views_;
-    if (!wanted.empty()) {
-      restrict_to(scheduled_, answering_of(views_, wanted));
+    if (const LinkSet own = answering_of(views_, wanted); !own.empty()) {
+      restrict_to(scheduled_, own);
     } else if (follows_priority(scheduler.kind())) {
       restrict_to(scheduled_, allowed);
     }

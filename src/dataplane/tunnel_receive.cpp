@@ -259,6 +259,8 @@ void Tunnel::read_response(Link& l, const Path& path, Bytes body, Instant now) {
   l.candidate.reset();
   l.rtt.reset();
   l.rate.path_changed();
+  l.pacer = {};
+  l.path_since = now;
   l.delay = DelayMeter{};
   l.mtu.restart(l.interface_mtu, path.remote.header_bytes(), now);
   l.suspect = false;

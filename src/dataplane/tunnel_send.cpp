@@ -236,7 +236,8 @@ bool Tunnel::append_repair(Instant now) {
 /// Takes the next frame that some link may take.
 bool Tunnel::begin_frame(Instant now) {
   Flow& flow = *flow_;
-  if (flow.queue.empty() || !any_link_ready(now)) return false;
+  if (flow.queue.empty() || !any_link_ready(Scheduler::urgent_wait_max, now)) return false;
+  bulk_ready_ = any_link_ready(Duration{0}, now);
   std::optional<FrameQueue::Taken> taken = flow.queue.take(
       now,
       [&](FlowIndex index, const Frame& head, bool sparse) {
@@ -248,10 +249,11 @@ bool Tunnel::begin_frame(Instant now) {
   cutting_.frame = std::move(taken->frame);
   cutting_.offset = 0;
   cutting_.link.reset();
+  cutting_.begun.reset();
   cutting_.lane = flow.flows.assign(taken->flow, cutting_.frame.size, now);
   cutting_.whole_on_one_link = cutting_.lane.pinned || !wire::lane_ordered(cutting_.lane.lane);
   cutting_.urgent = urgent(cutting_.lane, taken->sparse);
-  if (!taken->sparse) queue_delay_ = taken->sojourn;
+  if (!taken->sparse && flow.class_of[taken->flow] == 0) queue_delay_ = taken->sojourn;
   if (taken->marked) ++frames_.ecn_marked;
   return true;
 }
@@ -259,11 +261,13 @@ bool Tunnel::begin_frame(Instant now) {
 bool Tunnel::may_begin(FlowIndex flow, const Frame& head, bool sparse, Instant now) const {
   const FlowTable::Assignment lane = flow_->flows.look(flow);
   const bool soon = urgent(lane, sparse);
+  if (!soon && !bulk_ready_) return false;
   const Scheduler& scheduler = scheduler_for(flow);
   if (scheduler.kind() == SchedulerKind::redundant) {
     return !copy_links(scheduler, soon, now).empty();
   }
-  return choose_link(lane, head.size, soon, now).has_value();
+  const std::optional<LinkId> chosen = choose_link(lane, head.size, soon, now);
+  return chosen && can_send(*link(*chosen), now);
 }
 
 /// What is little beside the links' rates takes the best of them and hardly waits; the rest is
@@ -274,11 +278,9 @@ bool Tunnel::urgent(const FlowTable::Assignment& lane, bool sparse) const {
   return !wire::lane_ordered(lane.lane) || lane.bps < rate_bps_ / thin_share;
 }
 
-bool Tunnel::any_link_ready(Instant now) const {
+bool Tunnel::any_link_ready(Duration wait_max, Instant now) const {
   bool any = false;
-  each_link([&](const Link& l) {
-    any |= eligible_.has(l.id) && l.pacer.wait(now) <= Scheduler::urgent_wait_max;
-  });
+  each_link([&](const Link& l) { any |= eligible_.has(l.id) && l.pacer.wait(now) <= wait_max; });
   return any;
 }
 
@@ -296,10 +298,15 @@ std::optional<LinkId> Tunnel::choose_link(const FlowTable::Assignment& lane, std
   return scheduler.pick(views_, bytes, hash, blocked_links(now), urgent);
 }
 
-/// What is urgent goes by two links at once while it is not known whether the first still works
-/// (design 5.6), and, if it is small, when that one loses some.
+/// What is urgent goes by two links at once while it is not known whether the first still works,
+/// and, if it is small, when that one loses some. Not where a flow must keep to one link, nor where
+/// bytes cost money.
 std::optional<LinkId> Tunnel::second_link(LinkId chosen, Instant now) {
   if (!cutting_.urgent || cutting_.offset > 0) return std::nullopt;
+  const Scheduler& scheduler = scheduler_for(cutting_.lane.entry);
+  const bool stripes =
+      scheduler.kind() == SchedulerKind::adaptive || scheduler.kind() == SchedulerKind::round_robin;
+  if (!stripes || cutting_.lane.pinned) return std::nullopt;
   const Link& l = *link(chosen);
   const bool stale = now - l.last_progress > progress_stale;
   const bool small =
@@ -307,8 +314,10 @@ std::optional<LinkId> Tunnel::second_link(LinkId chosen, Instant now) {
   if (!stale && !(small && l.loss.ppm() >= loss_ppm_doubled)) return std::nullopt;
   LinkSet except = blocked_links(now);
   except.add(chosen);
-  const std::optional<LinkId> second =
-      scheduler_for(cutting_.lane.entry).pick_soonest(views_, cutting_.frame.size, except);
+  each_link([&](const Link& other) {
+    if (other.config.metered) except.add(other.id);
+  });
+  const std::optional<LinkId> second = scheduler.pick_soonest(views_, cutting_.frame.size, except);
   if (!second || except.has(*second)) return std::nullopt;
   return link(*second)->pacer.wait(now) <= Scheduler::urgent_wait_max ? second : std::nullopt;
 }
@@ -317,7 +326,8 @@ std::optional<LinkId> Tunnel::second_link(LinkId chosen, Instant now) {
 /// redundant_wait_max later is not worth sending.
 LinkSet Tunnel::copy_links(const Scheduler& scheduler, bool urgent, Instant now) const {
   const LinkSet blocked = blocked_links(now);
-  const Duration wait_max = urgent ? Scheduler::urgent_wait_max : Duration{0};
+  Duration wait_max = urgent ? Scheduler::urgent_wait_max : Duration{0};
+  if (cutting_.active && cutting_.offset > 0) wait_max = redundant_wait_max;
   LinkSet links;
   bool any_ready = false;
   each_link([&](const Link& l) {
@@ -348,14 +358,19 @@ bool Tunnel::append_frame(Instant now) {
       const bool late = scheduler.eligible().has(l.id) && !links.has(l.id);
       if (late && cutting_.offset == 0) drops_.add(Drop::redundant_copy_late);
     });
-  } else if (cutting_.link && link(*cutting_.link)->carries()) {
+  } else if (cutting_.link && link(*cutting_.link)->carries() &&
+             !link(*cutting_.link)->current().sent.full()) {
     // The rest of a frame that is not cut across links follows its beginning.
     links.add(*cutting_.link);
     if (!can_send(*link(*cutting_.link), now)) return false;
   } else {
-    const std::optional<LinkId> chosen =
+    std::optional<LinkId> chosen =
         choose_link(cutting_.lane, cutting_.frame.size - cutting_.offset, cutting_.urgent, now);
+    // What has begun goes on, whatever the pacing: all other flows wait for its end.
+    const bool begun = cutting_.offset > 0 && cutting_.begun && link(*cutting_.begun)->carries();
+    if (begun && (!chosen || !can_send(*link(*chosen), now))) chosen = cutting_.begun;
     if (!chosen || !can_send(*link(*chosen), now)) return false;
+    cutting_.begun = chosen;
     if (cutting_.lane.pinned) flow.flows.pin(cutting_.lane.entry, *chosen);
     links.add(*chosen);
     if (const std::optional<LinkId> second = second_link(*chosen, now)) {
@@ -426,7 +441,7 @@ void Tunnel::write_chunk(Link& l, ChunkIndex index, Instant now) {
 /// A datagram of this size goes: when may the next?
 void Tunnel::charge(Link& l, std::size_t bytes, Instant now) {
   l.sent_bytes += bytes;
-  tiers_.sent(static_cast<std::uint32_t>(bytes));
+  if (tiers_.allowed().has(l.id)) tiers_.sent(static_cast<std::uint32_t>(bytes));
   if (l.pacer.sent(bytes, l.rate.pacing_bps(), now)) l.starved_bytes += bytes;
   for (LinkView& view : views_) {
     if (view.id == l.id) view.wait = l.pacer.wait(now);

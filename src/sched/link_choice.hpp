@@ -5,15 +5,14 @@
 
 namespace mwtun {
 
-/// Those of `wanted` that answer; all links when none of them does. A link whose answers are
-/// overdue does not count, so what should travel on it alone moves on at once.
+/// Those of `wanted` that answer. A link whose answers are overdue does not count, so what should
+/// travel on it alone moves on at once.
 inline LinkSet answering_of(std::span<const LinkView> links, LinkSet wanted) {
-  LinkSet all, found;
+  LinkSet found;
   for (const LinkView& link : links) {
-    all.add(link.id);
     if (wanted.has(link.id) && link.tier < LinkTier::suspect) found.add(link.id);
   }
-  return found.empty() ? all : found;
+  return found;
 }
 
 /// Makes the others unusable, in a copy of the views that a scheduler's update() is given.

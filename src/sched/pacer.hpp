@@ -12,6 +12,8 @@ class Pacer {
  public:
   /// Credit at most, and so the longest burst: what a late wake-up may cost without losing rate.
   static constexpr Duration credit_max = milliseconds(2);
+  /// How far what does not wait can put off what does.
+  static constexpr Duration debt_max = milliseconds(60);
   /// A waiting sender sleeps this much longer than it must: a batch is cheaper than its datagrams.
   static constexpr Duration batch_max = microseconds(500);
 
@@ -26,7 +28,8 @@ class Pacer {
     const Duration credit = std::max(credit_max, 2 * last_);
     const bool starved = next_ + credit < now;
     if (starved) next_ = now - credit;
-    next_ += last_;
+    // What is never paced (acknowledgements, probes) must not shut frames out for long.
+    next_ = std::min(next_ + last_, now + std::max(debt_max, 2 * last_));
     return starved;
   }
 

@@ -42,7 +42,7 @@ void RateControl::path_changed() {
 std::uint64_t RateControl::pacing_bps() const {
   double rate = rate_;
   if (limit_bps_ != 0) rate = std::min(rate, static_cast<double>(limit_bps_));
-  return static_cast<std::uint64_t>(rate);
+  return static_cast<std::uint64_t>(std::max(rate, rate_least_bps));
 }
 
 void RateControl::feedback(const RateFeedback& f, Instant now) {
@@ -68,6 +68,11 @@ void RateControl::note_delay(const RateFeedback& f, Instant now) {
   if (base_ == Duration::max()) take_for_base(delay_smooth_ = f.delay, now);
   // Smoothed, since on a line with jitter the very least is luck that never comes again.
   delay_smooth_ += (f.delay - delay_smooth_) / 8;
+  // A clock that was set back, or stood while its host slept.
+  if (base_ - f.delay > 2 * f.rtt + milliseconds(50)) {
+    take_for_base(delay_smooth_ = f.delay, now);
+    count_ = 0;
+  }
   // A queue is part of the round trip. Else one of the ends slept, or its clock was set.
   if (f.delay - base_ > 2 * f.rtt + milliseconds(50)) take_for_base(delay_smooth_ = f.delay, now);
   base_now_ = std::min(base_now_, delay_smooth_);
@@ -135,7 +140,8 @@ double RateControl::predicted_queue_s(std::uint64_t sent_bytes_now, Instant now)
   for (std::size_t i = 0; i < count_ && at(0).arrived - at(i).arrived <= milliseconds(15); ++i) {
     const Point& p = at(i);
     const double after_s =
-        static_cast<double>(std::max(sent_bytes_now, p.sent_bytes) - p.sent_bytes) * 8 / capacity_;
+        static_cast<double>(std::max(sent_bytes_now, p.sent_bytes) - p.sent_bytes) * 8 /
+        std::max(capacity_, rate_least_bps);
     least = std::min(least, to_s(p.delay - base_) + after_s - to_s(now - p.sent));
   }
   return std::max(least, 0.0);
@@ -287,7 +293,7 @@ void RateControl::consider_foreign_queue(const Span& s, double elapsed_s, Instan
   } else {
     if (drained_s_ == 0) queue_then_ = queue_;
     // The capacity is not known to a few hundredths.
-    const double less = 1 - s.sent_bps / capacity_;
+    const double less = 1 - s.sent_bps / std::max(capacity_, rate_least_bps);
     drained_s_ += (less > 0.1 ? less : 0) * elapsed_s + 1e-9;
   }
   const bool drains = drained_s_ >= std::max(to_s(queue_then_) / 2, 0.020);
@@ -306,6 +312,7 @@ void RateControl::take_for_base(Duration delay, Instant now) {
   base_ = base_now_ = delay;
   base_began_ = now;
   drained_s_ = over_s_ = 0;
+  drain_until_ = Instant{};
 }
 
 }  // namespace mwtun

@@ -19,8 +19,11 @@ void Scheduler::update(std::span<const LinkView> links, Instant now) {
   const LinkSet before = eligible_;
   eligible_ = best_tier(links);
   weights_equal_ = true;
+  const LinkView* first = nullptr;
   for (const LinkView& link : links) {
-    weights_equal_ &= !eligible_.has(link.id) || link.weight == links.front().weight;
+    if (!eligible_.has(link.id)) continue;
+    if (first == nullptr) first = &link;
+    weights_equal_ &= link.weight == first->weight;
   }
   if (kind_ == SchedulerKind::active_backup) active_backup_.update(links, eligible_, now);
   if (eligible_ == before) return;
@@ -28,9 +31,9 @@ void Scheduler::update(std::span<const LinkView> links, Instant now) {
   if (kind_ == SchedulerKind::hash) hash_.update(links, eligible_);
 }
 
-static LinkSet ready(std::span<const LinkView> links, LinkSet among) {
+static LinkSet ready(std::span<const LinkView> links, LinkSet among, Duration wait_max = {}) {
   for (const LinkView& link : links) {
-    if (link.wait > Duration{0}) among.remove(link.id);
+    if (link.wait > wait_max) among.remove(link.id);
   }
   return among;
 }
@@ -67,7 +70,9 @@ std::optional<LinkId> Scheduler::pick(std::span<const LinkView> links, std::uint
     case SchedulerKind::round_robin:
       // Weights that somebody gave are kept to; else whoever has room is next, and the shares are
       // the rates'.
-      if (weights_equal_ && !urgent) among = ready(links, among);
+      if (weights_equal_) {
+        among = ready(links, among, urgent ? urgent_wait_max : Duration{0});
+      }
       chosen = round_robin_.pick(links, among);
       break;
     case SchedulerKind::hash: chosen = hash_.pick(flow_hash, among); break;
