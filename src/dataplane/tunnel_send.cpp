@@ -327,7 +327,9 @@ std::optional<LinkId> Tunnel::second_link(LinkId chosen, Instant now) {
 LinkSet Tunnel::copy_links(const Scheduler& scheduler, bool urgent, Instant now) const {
   const LinkSet blocked = blocked_links(now);
   Duration wait_max = urgent ? Scheduler::urgent_wait_max : Duration{0};
-  if (cutting_.active && cutting_.offset > 0) wait_max = redundant_wait_max;
+  if (cutting_.active && cutting_.offset > 0 && any_link_ready(Duration{0}, now)) {
+    wait_max = redundant_wait_max;  // What has begun goes on.
+  }
   LinkSet links;
   bool any_ready = false;
   each_link([&](const Link& l) {
@@ -366,9 +368,9 @@ bool Tunnel::append_frame(Instant now) {
   } else {
     std::optional<LinkId> chosen =
         choose_link(cutting_.lane, cutting_.frame.size - cutting_.offset, cutting_.urgent, now);
-    // What has begun goes on, whatever the pacing: all other flows wait for its end.
+    // What has begun goes on, whatever the pacing, when others could use the links meanwhile.
     const bool begun = cutting_.offset > 0 && cutting_.begun && link(*cutting_.begun)->carries();
-    if (begun && (!chosen || !can_send(*link(*chosen), now))) chosen = cutting_.begun;
+    if (begun && !chosen && any_link_ready(Duration{0}, now)) chosen = cutting_.begun;
     if (!chosen || !can_send(*link(*chosen), now)) return false;
     cutting_.begun = chosen;
     if (cutting_.lane.pinned) flow.flows.pin(cutting_.lane.entry, *chosen);
