@@ -27,10 +27,10 @@ namespace mwtun {
 
 /// One peer: its links and, while there is one, the session that frames travel in. Handshakes are
 /// made outside (HandshakeInitiator, HandshakeResponder) and come in as keys. Same face as the
-/// Node, for one peer. The implementation stands in six files: tunnel.cpp (sessions, frames in,
+/// Node, for one peer. The implementation stands in seven files: tunnel.cpp (sessions, frames in,
 /// report), tunnel_send.cpp (queue to datagram), tunnel_control.cpp (control chunks),
-/// tunnel_receive.cpp (datagram to frames), tunnel_feedback.cpp (acknowledgements, loss, repair)
-/// and tunnel_links.cpp (link states and timers).
+/// tunnel_receive.cpp (datagram to frames), tunnel_feedback.cpp (acknowledgements, loss, repair),
+/// tunnel_links.cpp (link states and timers) and tunnel_policy.cpp (priorities, classes, roles).
 class Tunnel {
  public:
   Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entropy& entropy,

@@ -35,7 +35,6 @@ void RateControl::path_changed() {
   drained_s_ = noise_s_ = 0;
   drain_until_ = contested_until_ = Instant{};
   policer_ = Policer::none;
-  starting_ = capacity_ == 0;
   growth_ = 0;
 }
 
@@ -212,7 +211,6 @@ void RateControl::follow(const Span& s, double rounds) {
     capacity_ += (s.delivered_bps - capacity_) * std::min(1.0, step);
   }
   proven_ |= s.standing && !s.starved;
-  starting_ &= !proven_;
 }
 
 /// No queue stands: the line may be able to do more.
@@ -229,9 +227,9 @@ void RateControl::grow(const Span& s, double rounds, Instant now) {
   // round.
   const double first = std::min(0.05, 0.25 * to_s(target_) / to_s(round_));
   growth_ = std::clamp(growth_ * (1 + rounds), first, growth_most);
-  rate_ *= 1 + (starting_ ? growth_starting : growth_) * rounds;
+  rate_ *= 1 + (proven_ ? growth_ : growth_starting) * rounds;
   // What was never seen to arrive is not believed for long.
-  const double ahead = starting_ ? 2 : 1 + 2 * growth_;
+  const double ahead = proven_ ? 1 + 2 * growth_ : 2;
   rate_ = std::min(rate_, ahead * std::max(capacity_, static_cast<double>(start_bps)));
 }
 
@@ -262,7 +260,6 @@ bool RateControl::policed(const Span& s, Instant now) {
         return false;
       }
       policer_ = Policer::held;
-      starting_ = false;
       proven_ = true;
       capacity_ = policed_bps_;
       rate_ = policed_bps_ * 0.98;

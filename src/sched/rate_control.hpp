@@ -60,7 +60,6 @@ class RateControl {
   Duration delay_base() const { return base_; }
   /// Somebody else's queue stands in the line: its delay cannot be held down from here.
   bool contested(Instant now) const { return now < contested_until_; }
-  Duration target() const { return target_; }
 
  private:
   struct Point {
@@ -93,7 +92,8 @@ class RateControl {
   std::array<Point, 64> points_{};  // A ring.
   std::size_t next_ = 0, count_ = 0;
 
-  Duration base_ = Duration::max();  // Least delay of the two windows, or what was taken for it.
+  Duration base_ =
+      Duration::max();  // Least smoothed delay since one or two windows, or what was taken for it.
   Duration base_now_ = Duration::max();  // Least in the window that runs.
   Instant base_began_{};
   Duration delay_smooth_{};
@@ -108,7 +108,6 @@ class RateControl {
   double sent_recently_ = 0, lost_recently_ = 0;  // Datagrams.
   double loss_usual_ = 0;  // Share of the bytes sent that is lost at any rate.
   double growth_ = 0;      // A round trip.
-  bool starting_ = true;
   bool proven_ = false;
   Duration round_{};
   Instant steered_{};

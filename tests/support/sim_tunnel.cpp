@@ -6,18 +6,13 @@
 
 #include "crypto/init.hpp"
 
+#include "support/addresses.hpp"
+
 namespace mwtun::test {
 namespace {
 
 constexpr std::uint16_t server_port = 4649, client_port_first = 20'000;
 
-Address v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d, std::uint16_t port) {
-  Address address;
-  address.family = Family::v4;
-  address.ip = {a, b, c, d};
-  address.port = port;
-  return address;
-}
 PrivateKey key_of(std::uint64_t seed) {
   SeededEntropy entropy(seed);
   return generate_private_key(entropy);

@@ -7,6 +7,8 @@
 
 #include "crypto/init.hpp"
 
+#include "support/addresses.hpp"
+
 namespace mwtun::test {
 namespace {
 
@@ -30,13 +32,6 @@ PresharedKey psk_of(std::size_t client, bool wrong) {
   return key_of(0x125 + client + (wrong ? 1000 : 0));
 }
 
-Address v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d, std::uint16_t port) {
-  Address address;
-  address.family = Family::v4;
-  address.ip = {a, b, c, d};
-  address.port = port;
-  return address;
-}
 Address v6(std::uint8_t group, std::uint8_t client, std::uint8_t link, std::uint16_t port) {
   Address address;
   address.family = Family::v6;
