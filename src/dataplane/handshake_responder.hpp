@@ -24,8 +24,9 @@ class HandshakeResponder {
   Verdict handle(ReceivedInitiation& initiation, bool mac2_valid, const Path& from,
                  std::uint32_t fresh_index, const Tunnel& tunnel, HandshakeDatagram& answer,
                  Instant now);
-  /// At most one a second for a source and 20 for the peer.
-  bool may_send_cookie(const Path& to, Instant now);
+  /// Always for an initiation younger than all before it, which no recording can be; else at most
+  /// one a second for a source and 20 for the peer.
+  bool may_send_cookie(const InitiationPayload& offer, const Path& to, Instant now);
   /// The index is that of a half-open session.
   bool knows(std::uint32_t index) const;
   /// Takes the half-open keys under which the datagram opens into use.
@@ -56,7 +57,8 @@ class HandshakeResponder {
   std::uint64_t instance_;
   Entropy& entropy_;
   std::vector<HalfOpen> half_open_;
-  std::uint64_t freshest_ns_ = 0;
+  std::uint64_t freshest_ns_ = 0;  // Of those accepted.
+  std::uint64_t youngest_ns_ = 0;  // Of those that got a cookie.
   std::array<std::array<std::uint8_t, 32>, remembered_max> remembered_{};
   std::size_t next_remembered_ = 0;
   struct CookieSent {

@@ -196,7 +196,8 @@ void Node::State::handle_initiation(const Path& path, Bytes datagram, Instant no
       if (answers.size() < handshake_datagrams_max) answers.push_back(answer);
       break;
     case HandshakeResponder::Verdict::wants_cookie:
-      if (peer.responder.may_send_cookie(path, now) && limiter.take_cookie(now)) {
+      if (peer.responder.may_send_cookie(initiation->payload(), path, now) &&
+          limiter.take_cookie(now)) {
         answer_with_cookie(path, datagram, now);
       } else {
         drops.add(Drop::handshake_limited);
