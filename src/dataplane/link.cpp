@@ -24,6 +24,7 @@ LinkView Link::view(Instant now) const {
   view.rate_proven = rate.proven();
   view.queue = rate.queue();
   view.wait = pacer.wait(now);
+  view.busy = pacer.busy(now);
   return view;
 }
 

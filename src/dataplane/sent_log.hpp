@@ -39,6 +39,7 @@ struct SentDatagram {
   bool mtu_probe = false;
   std::uint16_t bytes = 0;  // UDP payload.
   std::uint32_t contents = ContentPool::none;
+  std::uint32_t paused_us = 0;  // Pacer::paused_us() with this one.
   Instant sent{};
   // For the rate control: all the link had sent with this one, and how much of it while it had room
   // for more.

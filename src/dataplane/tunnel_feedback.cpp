@@ -81,6 +81,7 @@ void Tunnel::steer_rate(Link& l, const SentLog& sent, const wire::Ack& ack, Inst
   feedback.sent = sent[newest].sent;
   feedback.sent_bytes = sent[newest].sent_bytes;
   feedback.starved_bytes = sent[newest].starved_bytes;
+  feedback.paused_us = sent[newest].paused_us;
   feedback.delivered_bytes = l.delivered_bytes;
   feedback.sent_bytes_now = l.sent_bytes;
   feedback.arrived = Duration{static_cast<std::int64_t>(arrived) * wire::stamp_unit_ns};

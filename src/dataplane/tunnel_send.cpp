@@ -28,7 +28,10 @@ std::optional<OutgoingDatagram> Tunnel::poll_datagram(MutableBytes room, Instant
   now_ = std::max(now_, now);
   if (!closing_.empty()) return send_close(room, now);
   if (views_stale_ || now >= tiers_due_) refresh_views(now);
-  for (LinkView& view : views_) view.wait = link(view.id)->pacer.wait(now);
+  for (LinkView& view : views_) {
+    const Pacer& pacer = link(view.id)->pacer;
+    view.wait = pacer.wait(now), view.busy = pacer.busy(now);
+  }
   while (true) {
     for (std::unique_ptr<Link>& l : links_) {
       if (!l) continue;
@@ -132,6 +135,7 @@ std::optional<OutgoingDatagram> Tunnel::emit(Link& l, DatagramBuilder& builder, 
   charge(l, size, now);
   sent.sent_bytes = l.sent_bytes;
   sent.starved_bytes = l.starved_bytes;
+  sent.paused_us = l.pacer.paused_us();
   ++l.counters.datagrams_out;
   l.counters.bytes_out += size;
   ++flow_->datagrams_since_heads;
@@ -446,7 +450,7 @@ void Tunnel::charge(Link& l, std::size_t bytes, Instant now) {
   if (tiers_.allowed().has(l.id)) tiers_.sent(static_cast<std::uint32_t>(bytes));
   if (l.pacer.sent(bytes, l.rate.pacing_bps(), now)) l.starved_bytes += bytes;
   for (LinkView& view : views_) {
-    if (view.id == l.id) view.wait = l.pacer.wait(now);
+    if (view.id == l.id) view.wait = l.pacer.wait(now), view.busy = l.pacer.busy(now);
   }
 }
 

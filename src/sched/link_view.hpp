@@ -27,6 +27,7 @@ struct LinkView {
   Duration one_way{};          // Delay without queues, up to an offset that all links share.
   Duration queue{};            // And what the queue in the line will add.
   Duration wait{};             // Until pacing lets the next datagram go; zero: now.
+  Duration busy{};             // For so long it has been sending without a pause.
 };
 
 /// A set of links, a bit a number.

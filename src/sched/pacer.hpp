@@ -21,21 +21,38 @@ class Pacer {
   Duration wait(Instant now) const { return std::max(next_ - now, Duration{0}); }
   /// When to wake for sending.
   Instant wake() const { return next_ + std::min(batch_max, 4 * last_); }
+  /// For how long it has been sending without a pause, of which each counts four times what it was;
+  /// no more than busy_max.
+  Duration busy(Instant now) const {
+    return std::clamp<Duration>(now - busy_since_ - pause_weight * idle(now), Duration{0},
+                                busy_max);
+  }
+  /// All pauses so far that were longer than the credit; wraps.
+  std::uint32_t paused_us() const { return static_cast<std::uint32_t>(paused_.count() / 1000); }
   /// A datagram goes. True when the link had room for more before it.
   bool sent(std::size_t bytes, std::uint64_t rate_bps, Instant now) {
     last_ = Duration{static_cast<std::int64_t>(static_cast<double>(bytes) * 8e9 /
                                                static_cast<double>(rate_bps))};
-    const Duration credit = std::max(credit_max, 2 * last_);
-    const bool starved = next_ + credit < now;
-    if (starved) next_ = now - credit;
+    const bool starved = next_ + pause() < now;
+    if (starved) {
+      if (now - next_ > 2 * pause()) paused_ += now - next_ - pause();
+      busy_since_ = now - busy(now);
+      next_ = now - pause();
+    }
     // What is never paced (acknowledgements, probes) must not shut frames out for long.
     next_ = std::min(next_ + last_, now + std::max(debt_max, 2 * last_));
     return starved;
   }
 
  private:
-  Instant next_{};
-  Duration last_{};
+  static constexpr int pause_weight = 4;
+  static constexpr Duration busy_max = seconds(2);
+
+  Duration idle(Instant now) const { return std::max(now - next_ - pause(), Duration{0}); }
+  Duration pause() const { return std::max(credit_max, 2 * last_); }
+
+  Instant next_{}, busy_since_{};
+  Duration last_{}, paused_{};
 };
 
 }  // namespace mwtun

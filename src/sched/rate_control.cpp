@@ -10,7 +10,9 @@ static constexpr double rate_most_bps = 1e12;
 static constexpr double growth_starting = 1.0;  // A doubling a round trip.
 static constexpr double growth_most = 0.25;
 static constexpr double gain_least = 0.25, gain_most = 1.1;
-static constexpr double gain_draining = 0.6;
+static constexpr double gain_draining = 0.6, gain_checking = 0.3;
+static constexpr double share_alone_most = 0.5, share_arrives_least = 0.65;
+static constexpr double alone_memory_s = 20, alone_known_s = 5;
 static constexpr double loss_noticed = 0.02;
 static constexpr double lost_least = 5;  // Datagrams; fewer are chance.
 static constexpr double starved_most = 0.25;
@@ -19,7 +21,6 @@ static constexpr double noise_most_s = 0.050;
 static constexpr Duration base_window = seconds(10);
 static constexpr Duration step_least = milliseconds(4);
 static constexpr Duration hold_most = seconds(16);
-static constexpr Duration contested_for = seconds(5);
 
 static double to_s(Duration d) {
   return static_cast<double>(d.count()) * 1e-9;
@@ -32,8 +33,9 @@ void RateControl::path_changed() {
   base_ = base_now_ = Duration::max();
   queue_ = Duration{0};
   count_ = 0;
-  drained_s_ = noise_s_ = 0;
-  drain_until_ = contested_until_ = Instant{};
+  noise_s_ = 0;
+  drain_until_ = Instant{};
+  foreign_.reset();
   policer_ = Policer::none;
   growth_ = 0;
 }
@@ -49,8 +51,8 @@ void RateControl::feedback(const RateFeedback& f, Instant now) {
   if (count_ > 0 && (f.arrived <= at(0).arrived || f.sent <= at(0).sent)) return;  // An older one.
   // Points that are too near each other merge.
   if (count_ > 1 && f.arrived - at(1).arrived < step_least) --next_, --count_;
-  points_[next_++ % points_.size()] = {f.sent,    f.sent_bytes, f.starved_bytes, f.delivered_bytes,
-                                       f.arrived, f.delay};
+  points_[next_++ % points_.size()] = {
+      f.sent, f.sent_bytes, f.starved_bytes, f.delivered_bytes, f.paused_us, f.arrived, f.delay};
   count_ = std::min(count_ + 1, points_.size());
   note_noise(f.datagram_bytes);
   const Duration window = std::clamp<Duration>(f.rtt / 2, milliseconds(15), milliseconds(100));
@@ -127,8 +129,10 @@ RateControl::Span RateControl::span(std::size_t back) const {
   s.delivered_bps = delivered * 8 / to_s(to.arrived - from.arrived);
   s.loss = sent > 0 ? std::clamp(1 - delivered / sent, 0.0, 1.0) : 0;
   s.starved = static_cast<double>(to.starved_bytes - from.starved_bytes) > starved_most * sent;
-  s.standing = true;
-  for (std::size_t i = 0; i <= back; ++i) s.standing &= at(i).delay - base_ > target_ / 4;
+  Duration least = Duration::max();
+  for (std::size_t i = 0; i <= back; ++i) least = std::min(least, at(i).delay - base_);
+  s.standing = least > target_ / 4;
+  s.full = s.standing && microseconds(to.paused_us - from.paused_us) < least;
   return s;
 }
 
@@ -171,8 +175,21 @@ void RateControl::steer(const RateFeedback& f, Instant now) {
   if (s.loss < loss_usual_ || little) loss_usual_ += (s.loss - loss_usual_) * rounds / 8;
   sent_recently_ = sent_recently_ * keep + datagrams;
   lost_recently_ = lost_recently_ * keep + datagrams * s.loss;
-  consider_foreign_queue(s, elapsed_s, now);
-  if (now < drain_until_) {
+  const ForeignQueue::Seen seen{.base = base_,
+                                .queue = queue_,
+                                .delay = f.delay,
+                                .target = target_,
+                                .round = round_,
+                                .sent_bps = s.sent_bps,
+                                .arrives_bps = s.delivered_bps / (1 - std::min(loss_usual_, 0.5)),
+                                .capacity_bps = std::max(capacity_, rate_least_bps),
+                                .elapsed_s = elapsed_s};
+  if (foreign_.stands(seen, now)) {
+    take_for_base(delay_smooth_ = base_ + queue_ - target_ / 4, now);
+  }
+  if (checks(seen, now)) {
+    rate_ = capacity_ * gain_checking;
+  } else if (now < drain_until_) {
     rate_ = capacity_ * gain_draining;
     if (queue_ <= target_ / 4) rotate_base(now);
   } else if (queue_ > target_ / 2) {
@@ -187,6 +204,7 @@ void RateControl::steer(const RateFeedback& f, Instant now) {
   } else {
     grow(s, rounds, now);
   }
+  compete(f, s, elapsed_s, now);
   rate_ = std::clamp(rate_, rate_least_bps, rate_most_bps);
 }
 
@@ -204,13 +222,13 @@ void RateControl::follow(const Span& s, double rounds) {
   }
   // That less arrives than the line can carry is only shown when more was sent than arrives.
   const bool falls = s.delivered_bps < 0.97 * (1 - loss_usual_) * s.sent_bps;
-  if (s.delivered_bps >= capacity_ || (!proven_ && s.standing && !s.starved)) {
+  if (s.delivered_bps >= capacity_ || (!proven_ && s.full)) {
     capacity_ = s.delivered_bps;
-  } else if (s.standing && !s.starved) {
+  } else if (s.full && (!s.starved || falls)) {
     const double step = falls ? 2 * rounds : queue_ > target_ ? rounds / 8 : 0;
     capacity_ += (s.delivered_bps - capacity_) * std::min(1.0, step);
   }
-  proven_ |= s.standing && !s.starved;
+  proven_ |= s.full;
 }
 
 /// No queue stands: the line may be able to do more.
@@ -275,40 +293,45 @@ bool RateControl::policed(const Span& s, Instant now) {
   return false;
 }
 
-/// Less is sent than the line has just carried, all of it arrives at the pace it was sent, and
-/// still the queue does not shrink: it is not ours to drain, or not a queue at all.
-void RateControl::consider_foreign_queue(const Span& s, double elapsed_s, Instant now) {
-  const double arrives = s.delivered_bps / (1 - std::min(loss_usual_, 0.5));
-  if (queue_ <= 3 * target_ / 2) {
-    drained_s_ = over_s_ = 0;
+/// True while the link is all but stopped to see whose queue it is.
+bool RateControl::checks(const ForeignQueue::Seen& seen, Instant now) {
+  if (foreign_.checks(seen, now)) return true;
+  if (foreign_.found_gone()) take_for_base(delay_smooth_ = foreign_.found_base(), now);
+  return false;
+}
+
+/// Beside somebody who fills the line, its delay cannot be held down from here: then we take what
+/// one more TCP flow would. Half of what the line was seen to carry alone is enough: should nobody
+/// be there after all, that much drains the queue.
+void RateControl::compete(const RateFeedback& f, const Span& s, double elapsed_s, Instant now) {
+  if (!contested(now)) {
+    alone_bps_ = std::max(proven_ ? capacity_ : 0, alone_bps_ * (1 - elapsed_s / alone_memory_s));
+    alone_s_ = proven_ ? alone_s_ + elapsed_s : 0;
+    competes_ = false;
     return;
   }
-  if (over_s_ == 0) queue_over_ = queue_;
-  over_s_ += elapsed_s;
-  if (arrives < 0.93 * s.sent_bps) {
-    drained_s_ = 0;
-  } else {
-    if (drained_s_ == 0) queue_then_ = queue_;
-    // The capacity is not known to a few hundredths.
-    const double less = 1 - s.sent_bps / std::max(capacity_, rate_least_bps);
-    drained_s_ += (less > 0.1 ? less : 0) * elapsed_s + 1e-9;
+  if (!competes_) share_.begin(std::max(capacity_, alone_bps_ * share_alone_most));
+  competes_ = true;
+  if (!foreign_.settling(now)) {
+    const bool overflows = lost_recently_ > lost_least &&
+                           lost_recently_ > (loss_usual_ + loss_noticed) * sent_recently_;
+    const bool too_much =
+        s.standing && s.delivered_bps < share_arrives_least * (1 - loss_usual_) * s.sent_bps;
+    const FairShare::Step step{.elapsed_s = elapsed_s,
+                               .round_s = to_s(round_),
+                               .datagrams_rate = 8.0 * f.datagram_bytes / to_s(f.rtt),
+                               .decrease = overflows || too_much,
+                               .used = s.sent_bps > 0.8 * share_.bps()};
+    if (share_.step(step)) lost_recently_ = 0;
   }
-  const bool drains = drained_s_ >= std::max(to_s(queue_then_) / 2, 0.020);
-  const bool in_vain = drains && to_s(queue_) > to_s(queue_then_) - drained_s_ / 4;
-  if (drains) drained_s_ = 0;
-  // However it is: what has stood for so long will not go away.
-  const bool lasts = over_s_ > 3 + 10 * to_s(round_);
-  if (in_vain || (lasts && queue_ > queue_over_ / 2)) {
-    take_for_base(delay_smooth_ = base_ + queue_ - target_ / 4, now);
-    contested_until_ = now + contested_for;
-  }
-  if (lasts) over_s_ = 0;
+  if (alone_s_ > alone_known_s) share_.limit(alone_bps_ * share_alone_most);
+  if (!foreign_.checking()) rate_ = std::max(rate_, share_.bps());
 }
 
 void RateControl::take_for_base(Duration delay, Instant now) {
   base_ = base_now_ = delay;
   base_began_ = now;
-  drained_s_ = over_s_ = 0;
+  foreign_.reset_queue();
   drain_until_ = Instant{};
 }
 

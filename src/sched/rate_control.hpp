@@ -3,6 +3,8 @@
 #include <cstdint>
 
 #include "base/time.hpp"
+#include "sched/fair_share.hpp"
+#include "sched/foreign_queue.hpp"
 
 namespace mwtun {
 
@@ -12,6 +14,7 @@ struct RateFeedback {
   Instant sent{};                   // When the newest datagram that has arrived was sent,
   std::uint64_t sent_bytes = 0;     // all that was sent up to and with it,
   std::uint64_t starved_bytes = 0;  // and of that, what was sent while the link had room for more.
+  std::uint32_t paused_us = 0;      // How long the sender paused so far; wraps.
   std::uint64_t delivered_bytes = 0;  // All acknowledged.
   std::uint64_t sent_bytes_now = 0;   // All sent by now.
   Duration arrived{};                 // When the newest one came, by the receiver's clock.
@@ -29,10 +32,9 @@ struct RateFeedback {
 /// went after the measured one (a Smith predictor). While no queue stands, samples only say "at
 /// least", and the rate grows, faster the longer nothing stops it. Loss alone stops nothing; loss
 /// that comes with more sent and no more delivered is a policer's, whose rate is then held and
-/// tried again ever more rarely. A queue that does not yield although less is sent is not ours: the
-/// path has become longer, or somebody else fills the line. It is taken for the new minimum, so
-/// that our share is not squeezed to nothing. Delay that comes and goes without us widens the
-/// target.
+/// tried again ever more rarely. A queue that is not ours (ForeignQueue)
+/// is taken for the new minimum, and beside whoever keeps it we take what one TCP flow would
+/// (FairShare). Delay that comes and goes without us widens the target.
 class RateControl {
  public:
   /// Until the first queue was seen. What sends more than a line carries from the first moment is
@@ -59,12 +61,13 @@ class RateControl {
   bool delay_known() const { return base_ != Duration::max(); }
   Duration delay_base() const { return base_; }
   /// Somebody else's queue stands in the line: its delay cannot be held down from here.
-  bool contested(Instant now) const { return now < contested_until_; }
+  bool contested(Instant now) const { return foreign_.contested(now); }
 
  private:
   struct Point {
     Instant sent{};
     std::uint64_t sent_bytes = 0, starved_bytes = 0, delivered_bytes = 0;
+    std::uint32_t paused_us = 0;
     Duration arrived{}, delay{};
   };
   /// What happened between two points.
@@ -72,7 +75,8 @@ class RateControl {
     double sent_bps = 0, delivered_bps = 0, loss = 0;
     double sent_s = 0;
     bool starved = false;   // The link could have taken more.
-    bool standing = false;  // A queue stood all the while.
+    bool standing = false;  // A queue stood at every point,
+    bool full = false;      // and no pause of the sender was long enough to let it run empty.
   };
   enum class Policer : std::uint8_t { none, suspected, held };
 
@@ -86,8 +90,9 @@ class RateControl {
   void grow(const Span& s, double rounds, Instant now);
   double predicted_queue_s(std::uint64_t sent_bytes_now, Instant now) const;
   bool policed(const Span& s, Instant now);
+  bool checks(const ForeignQueue::Seen& seen, Instant now);
+  void compete(const RateFeedback& f, const Span& s, double elapsed_s, Instant now);
   void take_for_base(Duration delay, Instant now);
-  void consider_foreign_queue(const Span& s, double elapsed_s, Instant now);
 
   std::array<Point, 64> points_{};  // A ring.
   std::size_t next_ = 0, count_ = 0;
@@ -104,6 +109,8 @@ class RateControl {
   // Bits a second.
   double rate_ = static_cast<double>(start_bps);
   double capacity_ = 0;
+  double alone_bps_ = 0;  // The most it was lately, of times when the line was ours alone,
+  double alone_s_ = 0;    // the last of which was this long.
   std::uint64_t limit_bps_ = 0;
   double sent_recently_ = 0, lost_recently_ = 0;  // Datagrams.
   double loss_usual_ = 0;  // Share of the bytes sent that is lost at any rate.
@@ -118,11 +125,10 @@ class RateControl {
   Duration hold_ = seconds(2);
   Instant check_until_{}, hold_until_{};
 
-  double drained_s_ = 0;   // By how much the queue ought to have become shorter since it was
-  Duration queue_then_{};  // this.
-  double over_s_ = 0;      // For so long the queue has been above the target since it was
-  Duration queue_over_{};  // this.
-  Instant drain_until_{}, contested_until_{};
+  Instant drain_until_{};
+  ForeignQueue foreign_;
+  FairShare share_;
+  bool competes_ = false;
 };
 
 }  // namespace mwtun

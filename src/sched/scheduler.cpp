@@ -45,14 +45,19 @@ static bool waits(std::span<const LinkView> links, LinkId id, Duration wait_max)
   return false;
 }
 
-/// Those of them that a flow can be striped over.
+/// Those of them that a flow can be striped over. What a nearer link can carry alone, with bursts
+/// that are over before the farther one's frames would arrive, stays on the nearer one.
 LinkSet Scheduler::stripe(std::span<const LinkView> links, LinkSet among) const {
-  Duration best = Duration::max();
+  Duration best = Duration::max(), soonest = Duration::max();
   for (const LinkView& link : links) {
-    if (eligible_.has(link.id)) best = std::min(best, link.one_way + link.queue);
+    if (!eligible_.has(link.id)) continue;
+    const Duration delay = link.one_way + link.queue;
+    best = std::min(best, delay);
+    if (among.has(link.id)) soonest = std::min(soonest, delay + link.busy);
   }
   for (const LinkView& link : links) {
-    if (link.one_way + link.queue - best > stripe_spread_max) among.remove(link.id);
+    const Duration delay = link.one_way + link.queue;
+    if (delay - best > stripe_spread_max || delay - stripe_slack > soonest) among.remove(link.id);
   }
   return among;
 }

@@ -27,7 +27,8 @@ class Scheduler {
   static constexpr Duration urgent_wait_max = milliseconds(5);
   /// A link whose frames arrive later than the best one's by more than this takes no part in
   /// striping: the receiver would hold all the others back for as long.
-  static constexpr Duration stripe_spread_max = milliseconds(150);
+  static constexpr Duration stripe_spread_max = milliseconds(250);
+  static constexpr Duration stripe_slack = milliseconds(5);
 
   /// To be called when a tier or the configuration of a link may have changed.
   void update(std::span<const LinkView> links, Instant now);

@@ -25,6 +25,7 @@ struct LineModel {
   Course loss = constant(0);
   Course demand_bps = constant(1e12);
   Course foreign_bps = constant(0);  // In the same queue, whatever happens.
+  Course filler = constant(0);       // 1: beside us is a flow that grows until the buffer is full.
   double back_s = 0.010;
   double buffer_s = 0.2;
   double jitter_s = 0;  // Normal, in order: t = max(now + delay, last) + size / rate.
@@ -77,12 +78,13 @@ class PacedLine {
   struct Datagram {
     double sent = 0, arrives = 0;
     std::uint64_t sent_bytes = 0, starved_bytes = 0;
+    std::uint32_t paused_us = 0;
   };
   static Instant at(double s) { return Instant{seconds(1) + as_duration(s)}; }
   static Duration as_duration(double s) { return Duration{static_cast<std::int64_t>(s * 1e9)}; }
 
   void send() {
-    const double foreign = model_.foreign_bps(now_) * tick / model_.rate_bps(now_);
+    const double foreign = (model_.foreign_bps(now_) + filler_bps()) * tick / model_.rate_bps(now_);
     if (std::max(free_, now_) - now_ < model_.buffer_s) free_ = std::max(free_, now_) + foreign;
     offered_ = std::min(offered_ + model_.demand_bps(now_) / 8 * tick, 200 * payload);
     while (offered_ >= payload && pacer_.wait(at(now_)) == Duration{0}) {
@@ -92,6 +94,20 @@ class PacedLine {
       starved_ += starved ? bytes : 0;
       transmit();
     }
+  }
+
+  /// A window that grows by 30 datagrams a second (about what CUBIC does around its plateau, at
+  /// this rate) and falls to 0.7 when the buffer overflows.
+  double filler_bps() {
+    if (model_.filler(now_) == 0) {
+      window_ = 100;
+      return 0;
+    }
+    const double queue_s = std::max(0.0, free_ - now_);
+    const double round_s = model_.delay_s(now_) + model_.back_s + queue_s;
+    window_ += 30 * tick;
+    if (queue_s >= model_.buffer_s - 0.001 && now_ > cut_ + round_s) window_ *= 0.7, cut_ = now_;
+    return window_ * wire * 8 / round_s;
   }
 
   void transmit() {
@@ -104,7 +120,7 @@ class PacedLine {
     free_ = std::max(free_, now_ + std::max(wobble, -delay)) + size_s;
     delays_.push_back(std::max(0.0, free_ - now_));
     last_ = std::max(last_, free_ + delay);
-    flight_.push_back({now_, last_, sent_, starved_});
+    flight_.push_back({now_, last_, sent_, starved_, pacer_.paused_us()});
   }
 
   bool police() {
@@ -130,6 +146,7 @@ class PacedLine {
     f.sent = at(newest_.sent);
     f.sent_bytes = newest_.sent_bytes;
     f.starved_bytes = newest_.starved_bytes;
+    f.paused_us = newest_.paused_us;
     f.delivered_bytes = delivered_;
     f.arrived = as_duration(newest_.arrives);
     f.delay = as_duration(least_ - 3600);  // Clocks that are an hour apart.
@@ -150,6 +167,7 @@ class PacedLine {
   std::deque<Datagram> flight_;
   std::deque<std::pair<double, RateFeedback>> acks_;
   Datagram newest_;
+  double window_ = 100, cut_ = 0;
   int unacknowledged_ = 0;
   double least_ = 1e9, due_ = 0, smoothed_ = 0;
   std::vector<double> delays_;
@@ -249,6 +267,41 @@ TEST_CASE("beside traffic that does not yield, the rest of the line is used", "[
   const Outcome outcome = line.run_until(20);
   CHECK(outcome.delivered_bps > 45e6);
   CHECK(outcome.queue_p95_s < 0.03);
+}
+
+TEST_CASE("beside a flow that fills the buffer we keep a fair part, and all when it has ended",
+          "[rate]") {
+  PacedLine line({.filler = [](double t) { return t > 5 && t < 65 ? 1 : 0; }});
+  line.run_until(6);
+  const Outcome first = line.run_until(20), second = line.run_until(65);
+  CHECK(first.delivered_bps > 25e6);
+  CHECK(second.delivered_bps > 25e6);
+  CHECK(second.delivered_bps < 75e6);
+  CHECK(line.control.contested(Instant{seconds(66)}));
+  line.run_until(70);
+  const Outcome alone = line.run_until(90);
+  CHECK(alone.delivered_bps > 97e6);
+  CHECK(alone.queue_p95_s < 0.015);
+  CHECK_FALSE(line.control.contested(Instant{seconds(91)}));
+}
+
+TEST_CASE("a sender that its window holds back still learns what the line carries", "[rate]") {
+  // 52 Mbit/s on 50: the queue grows slowly, and pacing never binds.
+  PacedLine line(
+      {.rate_bps = constant(50e6), .demand_bps = [](double t) { return t < 1 ? 30e6 : 52e6; }});
+  const Outcome outcome = line.run_until(2);
+  CHECK(line.control.proven());
+  CHECK(line.control.capacity_bps() * 1428 / 1400 == Approx(50e6).epsilon(0.03));
+  CHECK(outcome.queue_p95_s < 0.015);
+}
+
+TEST_CASE("bursts that the line swallows between pauses prove nothing", "[rate]") {
+  // Ten datagrams at once every 20 ms, on a line that takes 2.2 ms for them.
+  PacedLine line({.rate_bps = constant(50e6),
+                  .demand_bps = [](double t) { return std::fmod(t, 0.020) < 0.001 ? 112e6 : 0; }});
+  line.run_until(10);
+  CHECK_FALSE(line.control.proven());
+  CHECK(line.control.pacing_bps() >= RateControl::start_bps);
 }
 
 TEST_CASE("a configured rate is never passed", "[rate]") {

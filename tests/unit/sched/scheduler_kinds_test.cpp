@@ -314,6 +314,7 @@ TEST_CASE("no rate makes the prediction overflow", "[sched]") {
 TEST_CASE("adaptive striping takes whichever link has room, the sooner one first", "[sched]") {
   std::vector<LinkView> links = {view(0), view(1)};
   links[1].one_way = milliseconds(40);
+  links[0].busy = milliseconds(40);
   Scheduler scheduler(SchedulerKind::adaptive);
   scheduler.update(links, start);
   CHECK(scheduler.pick(links, 1000, 0) == LinkId{0});
@@ -321,6 +322,23 @@ TEST_CASE("adaptive striping takes whichever link has room, the sooner one first
   CHECK(scheduler.pick(links, 1000, 0) == LinkId{1});
   links[1].wait = microseconds(100);
   CHECK_FALSE(scheduler.pick(links, 1000, 0).has_value());
+}
+
+TEST_CASE("a farther link is left alone while the nearer one's bursts end before it could help",
+          "[sched]") {
+  std::vector<LinkView> links = {view(0), view(1)};
+  links[1].one_way = links[0].one_way + milliseconds(40);
+  links[0].wait = microseconds(100);
+  Scheduler scheduler(SchedulerKind::adaptive);
+  scheduler.update(links, start);
+  links[0].busy = milliseconds(40) - Scheduler::stripe_slack - nanoseconds(1);
+  CHECK_FALSE(scheduler.pick(links, 1000, 0).has_value());
+  links[0].busy += nanoseconds(1);
+  CHECK(scheduler.pick(links, 1000, 0) == LinkId{1});
+  // A queue counts as distance, too; and what the frame may not take is not waited for.
+  links[1].queue = milliseconds(1);
+  CHECK_FALSE(scheduler.pick(links, 1000, 0).has_value());
+  CHECK(scheduler.pick(links, 1000, 0, set_of({0})) == LinkId{1});
 }
 
 TEST_CASE("an urgent frame takes the sooner link although its pacing is a little behind",
