@@ -4,6 +4,7 @@
 
 #include "cli/status.hpp"
 #include "cli/status_fill.hpp"
+#include "dataplane/hold_down.hpp"
 
 namespace mwtun {
 
@@ -62,6 +63,11 @@ std::optional<Narration> narrate(const Event& event, const Config& config) {
                       "preshared_key_file on both ends, and public_key with the server's key",
                       peer.name)};
     case Event::Kind::link_changed: return narrate_link(event, config);
+    case Event::Kind::link_held:
+      return Narration{
+          LogLevel::warn, LogClass::link,
+          fmt::format("{}: failed {} times in a minute; held back for {} s",
+                      link_label(config, event.peer, event.link), HoldDown::failures, event.value)};
     case Event::Kind::link_moved:
       return Narration{LogLevel::info, LogClass::link,
                        fmt::format("{}: now at {}", link_label(config, event.peer, event.link),

@@ -69,6 +69,7 @@ static LinkStatus link_status(const LinkReport& report, Instant now) {
   link.state = state_word(report.state);
   link.reason = reason_word(report.reason);
   link.state_age_ms = age_ms(report.since, now);
+  link.held_ms = std::chrono::ceil<milliseconds>(report.held).count();
   link.suspect = report.suspect;
   link.role = role_word(report.config.role);
   link.metered = report.config.metered;

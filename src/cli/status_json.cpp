@@ -32,6 +32,7 @@ Json link_to_json(const LinkStatus& link) {
           {"state", link.state},
           {"reason", text_or_null(link.reason)},
           {"state_age_ms", link.state_age_ms},
+          {"held_ms", link.held_ms},
           {"suspect", link.suspect},
           {"role", link.role},
           {"metered", link.metered},
@@ -144,6 +145,7 @@ LinkStatus link_from_json(const Json& json) {
   read(json, "state", link.state);
   read(json, "reason", link.reason);
   read(json, "state_age_ms", link.state_age_ms);
+  read(json, "held_ms", link.held_ms);
   read(json, "suspect", link.suspect);
   read(json, "role", link.role);
   read(json, "metered", link.metered);

@@ -116,6 +116,9 @@ std::string note_of(const LinkStatus& link) {
   if (link.state != "up" && !link.reason.empty() && !over_cap)
     notes.push_back(plain(link_reason_text(link.reason)));
   if (link.state == "up" && link.suspect) notes.push_back("answers are overdue");
+  if (link.state != "down" && link.held_ms > 0) {
+    notes.push_back(fmt::format("fails often: held back for {}", format_age(link.held_ms)));
+  }
   if (link.state != "down" && link.contested) notes.push_back("shared: others fill the line");
   if (link.role == "backup") notes.push_back("used only if others fail");
   if (link.monthly_used_bytes && link.monthly_max_bytes) {

@@ -9,6 +9,7 @@ static constexpr Duration ack_delay_max = milliseconds(10);
 LinkTier Link::tier() const {
   if (!carries() || config.role == LinkRole::unused) return LinkTier::unusable;
   if (suspect) return LinkTier::suspect;
+  if (hold.held()) return LinkTier::held;
   const bool backup = config.role == LinkRole::backup;
   if (state == LinkState::lossy) return backup ? LinkTier::lossy_backup : LinkTier::lossy;
   return backup ? LinkTier::backup : LinkTier::healthy;

@@ -7,6 +7,7 @@
 #include "base/entropy.hpp"
 #include "crypto/replay.hpp"
 #include "dataplane/config.hpp"
+#include "dataplane/hold_down.hpp"
 #include "dataplane/meters.hpp"
 #include "dataplane/mtu_search.hpp"
 #include "dataplane/received_log.hpp"
@@ -68,6 +69,7 @@ struct Link {
   LinkReason reason = LinkReason::starting;
   Instant since{};
   std::uint32_t times_up = 0, times_down = 0;
+  HoldDown hold;
 
   // Joining (initiator), and our own challenge on the path.
   std::array<std::uint8_t, 8> challenge{};

@@ -37,6 +37,7 @@ struct LinkReport {
   LinkConfig config;
   LinkState state = LinkState::down;
   LinkReason reason = LinkReason::starting;
+  Duration held{};       // For so long it is not relied on, as it failed often; zero: it is.
   bool suspect = false;  // Nothing acknowledged lately; new frames avoid it. Soft, not a state.
   Instant since{};       // Of `state`.
   Path path;
@@ -88,6 +89,7 @@ struct Event {
     handshake_mismatch,    // An answer came that our keys do not open: check public and preshared
                            // key.
     link_changed,
+    link_held,   // It is back, but fails too often to be relied on for `value` seconds.
     link_moved,  // Path changed after validation.
     datagram_size_changed,
   };
@@ -98,7 +100,7 @@ struct Event {
   LinkState state_before{};
   LinkReason reason{};
   Path path{};
-  std::uint32_t value = 0;  // Datagram size, or initiations sent so far.
+  std::uint32_t value = 0;  // Datagram size, initiations sent so far, or seconds.
 };
 
 }  // namespace mwtun

@@ -307,6 +307,7 @@ PeerReport Tunnel::report(Instant now) const {
     r.state = l.state;
     r.reason = l.reason;
     r.suspect = l.suspect;
+    if (l.hold.time() > Duration{0}) r.held = std::max(l.hold.until() - now, Duration{0});
     r.since = l.since;
     if (l.has_path) r.path = l.path;
     r.rtt = l.rtt.smoothed();

@@ -173,6 +173,7 @@ class Tunnel {
                                     bool urgent, Instant now) const;
   LinkSet copy_links(const Scheduler& scheduler, bool urgent, Instant now) const;
   std::optional<LinkId> second_link(LinkId chosen, Instant now);
+  std::optional<LinkId> held_link(Instant now) const;
   bool any_link_ready(Duration wait_max, Instant now) const;
   bool urgent(const FlowTable::Assignment& lane, bool sparse) const;
   bool append_piece(LinkSet links, Instant now);

@@ -14,6 +14,7 @@ static constexpr Duration probe_interval_suspect = milliseconds(100);
 static constexpr Duration probe_interval_down = milliseconds(200);
 static constexpr Duration probe_interval_down_late = seconds(1);
 static constexpr Duration probe_interval_down_metered = seconds(10);
+static constexpr Duration probe_interval_held = milliseconds(100);
 static constexpr Duration probe_interval_lossy = milliseconds(200);
 static constexpr Duration probe_interval_idle = milliseconds(1200);
 static constexpr Duration probe_interval_idle_metered = seconds(25);
@@ -41,8 +42,18 @@ void Tunnel::set_state(Link& l, LinkState state, LinkReason reason, Instant now)
     ++l.times_up;
     l.loss = LossMeter{};
     l.loss_from = now;
+    l.hold.came_back(now, l.rtt.smoothed());
+    if (l.hold.time() > Duration{0}) {
+      const auto held_s = static_cast<std::uint32_t>(l.hold.time() / seconds(1));
+      push_event({.kind = Event::Kind::link_held, .link = l.id, .value = held_s});
+    }
   }
-  if (carried && !l.carries()) ++l.times_down;
+  if (carried && !l.carries()) {
+    ++l.times_down;
+    const bool failed = reason == LinkReason::silent || reason == LinkReason::send_error ||
+                        reason == LinkReason::no_path;
+    if (failed) l.hold.went_down(now);
+  }
   views_stale_ = true;
   push_event(event);
 }
@@ -110,6 +121,7 @@ void Tunnel::clear_link_path(LinkId id, Instant now) {
 /// The link delivered something that its end answered.
 void Tunnel::link_answered(Link& l, Instant now) {
   l.last_progress = now;
+  l.hold.answered();
   l.waiting_since = l.bytes_in_flight > 0 ? now : never;
   if (l.suspect) {
     l.suspect = false;
@@ -117,8 +129,8 @@ void Tunnel::link_answered(Link& l, Instant now) {
   }
   if (l.state == LinkState::lossy || l.state == LinkState::up || !l.validated || !l.has_path)
     return;
-  l.next_probe = now + probe_interval_idle;
   set_state(l, LinkState::up, LinkReason::validated, now);
+  l.next_probe = now + (l.hold.held() ? probe_interval_held : probe_interval_idle);
 }
 
 /// Nothing comes back: what is on its way goes again elsewhere, and the link is probed.
@@ -278,6 +290,7 @@ void Tunnel::link_timers(Link& l, Instant now) {
   }
   if (now >= l.loss_deadline) detect_losses(l, now);
   if (!l.has_path || !l.validated) return;
+  if (l.hold.ended(now)) views_stale_ = true;
   silence_timers(l, now);
   if (l.carries()) {
     if (const std::optional<std::uint32_t> size = l.mtu.probe_due(now)) l.probe_bytes = *size;
@@ -317,6 +330,7 @@ void Tunnel::silence_timers(Link& l, Instant now) {
   if (now < l.next_probe) return;
   const Duration idle = l.config.metered ? probe_interval_idle_metered : probe_interval_idle;
   Duration interval = l.state == LinkState::lossy ? probe_interval_lossy : idle;
+  if (l.hold.held()) interval = l.hold.proven() ? probe_interval_lossy : probe_interval_held;
   if (l.suspect) interval = probe_interval_suspect;
   if (now - l.last_eliciting >= interval - probe_grid) {
     l.want_ping = true;
@@ -337,6 +351,7 @@ Instant Tunnel::link_deadline(const Link& l) const {
   first = std::min(first, l.next_probe);
   if (!l.carries()) return first;
   first = std::min(first, l.mtu.deadline());
+  if (l.hold.held() && l.hold.proven()) first = std::min(first, l.hold.until());
   if (l.waiting_since != never) {
     first = std::min(first, l.waiting_since + (l.suspect ? l.down_after() : l.suspect_after()));
   }

@@ -313,17 +313,32 @@ std::optional<LinkId> Tunnel::second_link(LinkId chosen, Instant now) {
   if (!stripes || cutting_.lane.pinned) return std::nullopt;
   const Link& l = *link(chosen);
   const bool stale = now - l.last_progress > progress_stale;
-  const bool small =
-      cutting_.frame.size <= small_frame_bytes && !wire::lane_ordered(cutting_.lane.lane);
-  if (!stale && !(small && l.loss.ppm() >= loss_ppm_doubled)) return std::nullopt;
-  LinkSet except = blocked_links(now);
-  except.add(chosen);
-  each_link([&](const Link& other) {
-    if (other.config.metered) except.add(other.id);
-  });
-  const std::optional<LinkId> second = scheduler.pick_soonest(views_, cutting_.frame.size, except);
-  if (!second || except.has(*second)) return std::nullopt;
-  return link(*second)->pacer.wait(now) <= Scheduler::urgent_wait_max ? second : std::nullopt;
+  const bool small = cutting_.frame.size <= small_frame_bytes;
+  const bool lossy =
+      small && !wire::lane_ordered(cutting_.lane.lane) && l.loss.ppm() >= loss_ppm_doubled;
+  std::optional<LinkId> second;
+  if (stale || lossy) {
+    LinkSet except = blocked_links(now);
+    except.add(chosen);
+    each_link([&](const Link& other) {
+      if (other.config.metered) except.add(other.id);
+    });
+    second = scheduler.pick_soonest(views_, cutting_.frame.size, except);
+    if (second && except.has(*second)) second.reset();
+  }
+  if (!second && small && flow_->class_of[cutting_.lane.entry] == 0) second = held_link(now);
+  if (!second || link(*second)->pacer.wait(now) > Scheduler::urgent_wait_max) return std::nullopt;
+  return second;
+}
+
+/// A link that is not relied on at the moment shows with copies what it does to frames.
+std::optional<LinkId> Tunnel::held_link(Instant now) const {
+  for (const LinkView& view : views_) {
+    const Link& l = *link(view.id);
+    const bool held = view.tier == LinkTier::held && !scheduler_.eligible().has(view.id);
+    if (held && !l.config.metered && can_send(l, now)) return view.id;
+  }
+  return std::nullopt;
 }
 
 /// Every frame on every link, as fast as the fastest takes it; a copy that its link would send

@@ -10,7 +10,7 @@ namespace mwtun {
 inline LinkSet answering_of(std::span<const LinkView> links, LinkSet wanted) {
   LinkSet found;
   for (const LinkView& link : links) {
-    if (wanted.has(link.id) && link.tier < LinkTier::suspect) found.add(link.id);
+    if (wanted.has(link.id) && link.tier < LinkTier::held) found.add(link.id);
   }
   return found;
 }

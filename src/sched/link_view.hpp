@@ -12,6 +12,7 @@ enum class LinkTier : std::uint8_t {
   backup,   // Healthy, but to be used only when no other is.
   lossy,    // Loses so much that any healthy one is better.
   lossy_backup,
+  held,     // Has just come back, or fails often: for copies, and when nothing else is left.
   suspect,  // Has not acknowledged lately.
   unusable,
 };

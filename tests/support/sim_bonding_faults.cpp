@@ -237,7 +237,7 @@ Figures case_one_direction(const BondingOptions& options) {
 
 Figures case_flapping(const BondingOptions& options) {
   Figures figures;
-  const Duration time = seconds(60);
+  const Duration time = seconds(300);
   disturb(figures, options, equal_50, time, other_line_mbit(equal_50, options),
           [&](BondingWorld& world) {
             for (Duration t{}; t < time; t += milliseconds(500)) {

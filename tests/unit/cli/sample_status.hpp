@@ -11,6 +11,7 @@ inline StatusReport sample_status() {
   dsl.state = "up";
   dsl.state_age_ms = 360'000;
   dsl.suspect = true;
+  dsl.held_ms = 12'000;
   dsl.weight = 2;
   dsl.local = "192.0.2.10:40001";
   dsl.remote = "198.51.100.7:4649";

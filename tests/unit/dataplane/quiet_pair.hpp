@@ -70,8 +70,8 @@ class QuietPair {
   }
   /// Of every datagram, both ways, from now on.
   void set_loss(double share) { loss_ = share; }
-  /// The link carries nothing any more, and nobody is told.
-  void cut(std::size_t link) { cut_[link] = true; }
+  /// The link carries nothing any more, or again, and nobody is told.
+  void cut(std::size_t link, bool dead = true) { cut_[link] = dead; }
   std::uint64_t frames_delivered(std::size_t end) const {
     return ends_[end]->report({}, now_).frames.frames_out;
   }

@@ -50,8 +50,9 @@ TEST_CASE("a link set holds all sixteen numbers apart", "[sched]") {
 }
 
 TEST_CASE("only the best tier that has a link is eligible", "[sched]") {
-  const LinkTier tiers[] = {LinkTier::healthy,      LinkTier::backup,  LinkTier::lossy,
-                            LinkTier::lossy_backup, LinkTier::suspect, LinkTier::unusable};
+  const LinkTier tiers[] = {LinkTier::healthy,      LinkTier::backup, LinkTier::lossy,
+                            LinkTier::lossy_backup, LinkTier::held,   LinkTier::suspect,
+                            LinkTier::unusable};
   for (std::size_t best = 0; best + 1 < std::size(tiers); ++best) {
     std::vector<LinkView> links;
     for (std::size_t i = best; i < std::size(tiers); ++i) {
