@@ -21,6 +21,7 @@ static constexpr double noise_most_s = 0.050;
 static constexpr Duration base_window = seconds(10);
 static constexpr Duration step_least = milliseconds(4);
 static constexpr Duration hold_most = seconds(16);
+static constexpr unsigned corrections_most = 3;
 
 static double to_s(Duration d) {
   return static_cast<double>(d.count()) * 1e-9;
@@ -258,7 +259,7 @@ bool RateControl::policed(const Span& s, Instant now) {
       const bool more = s.sent_bps > 1.08 * mark_sent_bps_ && mark_sent_bps_ > 0;
       const bool no_more_arrives =
           s.delivered_bps < mark_delivered_bps_ * (1 + 0.5 * (s.sent_bps / mark_sent_bps_ - 1));
-      if (!more || !no_more_arrives || lost_recently_ < lost_least ||
+      if (!more || !no_more_arrives || s.starved || lost_recently_ < lost_least ||
           s.loss < loss_usual_ + loss_noticed) {
         return false;
       }
@@ -279,18 +280,34 @@ bool RateControl::policed(const Span& s, Instant now) {
       }
       policer_ = Policer::held;
       proven_ = true;
-      capacity_ = policed_bps_;
-      rate_ = policed_bps_ * 0.98;
+      hold_policed(policed_bps_, now);
+      corrections_ = 0;
       hold_until_ = now + hold_;
       hold_ = std::min<Duration>(2 * hold_, hold_most);
       return true;
     case Policer::held:
-      if (now < hold_until_) return true;
+      if (now < hold_until_) {
+        // What its bucket let pass was taken for its rate. Loss that stays has other reasons.
+        const bool too_fast = lost_recently_ > lost_least && s.sent_bps > 0.97 * rate_ &&
+                              s.loss > loss_usual_ + loss_noticed / 2;
+        if (too_fast && now >= check_until_ && corrections_ < corrections_most) {
+          ++corrections_;
+          hold_policed(std::min(policed_bps_, s.delivered_bps), now);
+        }
+        return true;
+      }
       policer_ = Policer::none;
       growth_ = 0;
       return false;
   }
   return false;
+}
+
+void RateControl::hold_policed(double bps, Instant now) {
+  capacity_ = policed_bps_ = bps;
+  rate_ = bps * 0.98;
+  lost_recently_ = 0;
+  check_until_ = now + 3 * round_ + milliseconds(100);
 }
 
 /// True while the link is all but stopped to see whose queue it is.

@@ -90,6 +90,7 @@ class RateControl {
   void grow(const Span& s, double rounds, Instant now);
   double predicted_queue_s(std::uint64_t sent_bytes_now, Instant now) const;
   bool policed(const Span& s, Instant now);
+  void hold_policed(double bps, Instant now);
   bool checks(const ForeignQueue::Seen& seen, Instant now);
   void compete(const RateFeedback& f, const Span& s, double elapsed_s, Instant now);
   void take_for_base(Duration delay, Instant now);
@@ -122,6 +123,7 @@ class RateControl {
   Policer policer_ = Policer::none;
   double mark_sent_bps_ = 0, mark_delivered_bps_ = 0;  // Before the rate grew.
   double policed_bps_ = 0, rate_before_check_ = 0;
+  unsigned corrections_ = 0;  // Of what is held.
   Duration hold_ = seconds(2);
   Instant check_until_{}, hold_until_{};
 
