@@ -48,6 +48,7 @@ static constexpr std::pair<std::string_view, std::string_view> reason_texts[] = 
     {"silent", "the far end does not answer on this link"},
     {"send-error", "the kernel refuses to send; check route and firewall"},
     {"high-loss", "loses too many datagrams; used when nothing better is there"},
+    {"peer-no-path", "the far end has lost its address or interface there"},
     {"peer-closed", "the far end closed the session"},
     {"admin", "switched off by hand"},
     {"no-carrier", "the interface has no carrier; check the cable or modem"},

@@ -14,6 +14,7 @@ const char* reason_word(LinkReason reason) {
     case LinkReason::joining: return "joining";
     case LinkReason::silent: return "silent";
     case LinkReason::send_error: return "send-error";
+    case LinkReason::peer_no_path: return "peer-no-path";
     case LinkReason::high_loss: return "high-loss";
     case LinkReason::peer_closed: return "peer-closed";
     case LinkReason::administrative: return "admin";

@@ -61,6 +61,7 @@ const char* to_string(LinkReason reason) {
     case LinkReason::validated: return "validated";
     case LinkReason::silent: return "silent";
     case LinkReason::send_error: return "send error";
+    case LinkReason::peer_no_path: return "no path at the far end";
     case LinkReason::high_loss: return "high loss";
     case LinkReason::peer_closed: return "peer closed";
     case LinkReason::administrative: return "administrative";

@@ -18,13 +18,14 @@ enum class LinkState : std::uint8_t { down, probing, up, lossy };
 /// Why a link is in its state.
 enum class LinkReason : std::uint8_t {
   none,
-  starting,    // Nothing tried so far.
-  no_path,     // No address or no interface: see the event loop's log.
-  no_session,  // The handshake has not finished.
-  joining,     // JOIN sent, no answer so far.
-  validated,   // Both directions answered.
-  silent,      // Nothing acknowledged for 300 ms under load, or three probes idle.
-  send_error,  // The kernel refused to send.
+  starting,      // Nothing tried so far.
+  no_path,       // No address or no interface: see the event loop's log.
+  no_session,    // The handshake has not finished.
+  joining,       // JOIN sent, no answer so far.
+  validated,     // Both directions answered.
+  silent,        // Nothing acknowledged for 300 ms under load, or three probes idle.
+  send_error,    // The kernel refused to send.
+  peer_no_path,  // The far end says that it has lost its address or interface there.
   high_loss,
   peer_closed,
   administrative,

@@ -103,6 +103,7 @@ class Tunnel {
     Instant arrival_told{};           // and when it told.
     bool settings_acknowledged = false;
     std::uint32_t classes_to_send = 0;  // A bit a rule; initiator only.
+    LinkSet gone_to_send;               // Links that have just lost their way out.
     std::vector<ClassNumber> class_of;  // By the flow table's entries, as of their last frame.
     std::int64_t repair_budget_bytes = 64 * 1024;
     Instant repair_budget_at{};
@@ -159,6 +160,7 @@ class Tunnel {
   bool add_ack(Link& about, LinkSpace& space, Instant now);
   bool add_floors(Instant now);
   bool add_classes(Instant now);
+  bool add_gone(Instant now);
   bool add_pings(Instant now);
   bool add_quiet_heads(Instant now);
   void add_heads(DatagramBuilder& builder, Instant now);
@@ -233,7 +235,8 @@ class Tunnel {
   void set_state(Link& l, LinkState state, LinkReason reason, Instant now);
   void begin_join(Link& l, Instant now);
   void link_answered(Link& l, Instant now);
-  void link_silent(Link& l, Instant now);
+  void link_silent(Link& l, LinkReason reason, Instant now);
+  bool read_gone(const Link& l, Bytes body, Instant now);
   void link_timers(Link& l, Instant now);
   void silence_timers(Link& l, Instant now);
   void make_candidate(Link& l, const Path& path, Instant now);

@@ -124,7 +124,7 @@ std::optional<OutgoingDatagram> Tunnel::send_close(MutableBytes room, Instant no
 
 /// True when a builder has become full or something was added: the caller begins again.
 bool Tunnel::add_session_control(Instant now) {
-  return add_acks(now) || add_pings(now) || add_floors(now) || add_classes(now) ||
+  return add_gone(now) || add_acks(now) || add_pings(now) || add_floors(now) || add_classes(now) ||
          add_quiet_heads(now);
 }
 
@@ -170,6 +170,37 @@ bool Tunnel::add_ack(Link& about, LinkSpace& space, Instant now) {
   space.unacknowledged = 0;
   space.ack_deadline = never;
   space.ack_now = space.ack_own = false;
+  return true;
+}
+
+/// The peer learns it from us sooner than from silence.
+bool Tunnel::add_gone(Instant now) {
+  Link* best = flow_->gone_to_send.empty() ? nullptr : best_link(now);
+  if (best == nullptr) return false;
+  DatagramBuilder& builder = builder_for(*best, now);
+  if (builder.room() < links_max * (wire::control_header_bytes + 1)) {
+    builder.set_full();
+    return true;
+  }
+  each_link([&](const Link& l) {
+    if (!flow_->gone_to_send.has(l.id)) return;
+    builder.write([&](Writer& out) {
+      wire::write_control_header(out, wire::Chunk::link_gone, 1);
+      out.u8(value_of(l.id));
+    });
+  });
+  builder.set_eliciting();
+  flow_->gone_to_send = {};
+  return false;
+}
+
+/// Its word counts only from another link: from this one it would not be true.
+bool Tunnel::read_gone(const Link& l, Bytes body, Instant now) {
+  if (body.size() != 1 || body[0] >= links_max) return false;
+  Link* gone = link(LinkId{body[0]});
+  if (gone != nullptr && gone->id != l.id && gone->carries()) {
+    link_silent(*gone, LinkReason::peer_no_path, now);
+  }
   return true;
 }
 

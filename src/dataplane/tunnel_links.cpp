@@ -51,7 +51,7 @@ void Tunnel::set_state(Link& l, LinkState state, LinkReason reason, Instant now)
   if (carried && !l.carries()) {
     ++l.times_down;
     const bool failed = reason == LinkReason::silent || reason == LinkReason::send_error ||
-                        reason == LinkReason::no_path;
+                        reason == LinkReason::no_path || reason == LinkReason::peer_no_path;
     if (failed) l.hold.went_down(now);
   }
   views_stale_ = true;
@@ -99,6 +99,7 @@ void Tunnel::set_link_path(LinkId id, const Path& path, std::uint32_t mtu, Insta
   l->blocked_until = {};
   views_stale_ = true;
   if (session_) {
+    flow_->gone_to_send.remove(id);
     begin_join(*l, now);
   } else {
     set_state(*l, LinkState::down, LinkReason::no_session, now);
@@ -109,7 +110,10 @@ void Tunnel::set_link_path(LinkId id, const Path& path, std::uint32_t mtu, Insta
 void Tunnel::clear_link_path(LinkId id, Instant now) {
   Link* l = index_of(id) < links_max ? link(id) : nullptr;
   if (l == nullptr) return;
-  if (session_) link_silent(*l, now);
+  if (session_) {
+    if (l->carries()) flow_->gone_to_send.add(id);
+    link_silent(*l, LinkReason::no_path, now);
+  }
   l->has_path = l->validated = false;
   l->next_join = l->next_probe = never;
   l->want_join = l->want_ping = false;
@@ -134,10 +138,10 @@ void Tunnel::link_answered(Link& l, Instant now) {
 }
 
 /// Nothing comes back: what is on its way goes again elsewhere, and the link is probed.
-void Tunnel::link_silent(Link& l, Instant now) {
+void Tunnel::link_silent(Link& l, LinkReason reason, Instant now) {
   l.suspect = false;
   l.waiting_since = l.loss_deadline = never;
-  set_state(l, LinkState::down, LinkReason::silent, now);
+  set_state(l, LinkState::down, reason, now);
   for (LinkSpace& space : l.spaces) {
     for (std::uint64_t n = space.sent.unsettled(); space.used && n < space.sent.next_number();
          ++n) {
@@ -208,7 +212,7 @@ void Tunnel::handle_send_error(const DatagramTag& tag, SendError error, Instant 
   }
   if (no_way_out) {
     if (l->state != LinkState::down) {
-      link_silent(*l, now);
+      link_silent(*l, LinkReason::send_error, now);
       l->next_probe = now + probe_interval_down;
     }
     set_state(*l, LinkState::down, LinkReason::send_error, now);
@@ -313,7 +317,7 @@ void Tunnel::silence_timers(Link& l, Instant now) {
     return;
   }
   if (l.waiting_since != never && now >= l.waiting_since + l.down_after()) {
-    link_silent(l, now);
+    link_silent(l, LinkReason::silent, now);
     l.want_ping = true;
     l.next_probe = now + probe_interval_down;
     return;

@@ -196,6 +196,7 @@ bool Tunnel::read_control(Link& l, const Path& path, const wire::ParsedChunk& ch
       return true;
     case wire::Chunk::settings: return read_settings(chunk.body);
     case wire::Chunk::traffic_class: return read_class(chunk.body);
+    case wire::Chunk::link_gone: return read_gone(l, chunk.body, now);
     case wire::Chunk::mtu_probe: return chunk.body.size() == 2;
     case wire::Chunk::close:
       if (chunk.body.size() != 1) return false;

@@ -27,6 +27,7 @@ enum class Chunk : std::uint8_t {
   loop_probe = 0x0b,
   offload = 0x0c,
   traffic_class = 0x0d,
+  link_gone = 0x0e,
 };
 
 inline constexpr std::size_t header_bytes = 10;
