@@ -100,7 +100,7 @@ void RateControl::note_noise(std::uint32_t datagram_bytes) {
     noise_s_ += (noise_s - noise_s_) * std::min(0.25, sent_s);
   }
   target_ = std::clamp<Duration>(from_s(40.0 * 8 * datagram_bytes / capacity), milliseconds(1),
-                                 milliseconds(8)) +
+                                 milliseconds(6)) +
             from_s(noise_in_target * noise_s_);
   target_ = std::min(target_, target_max_);
 }
