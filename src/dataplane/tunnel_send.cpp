@@ -299,7 +299,9 @@ std::optional<LinkId> Tunnel::choose_link(const FlowTable::Assignment& lane, std
   const std::uint64_t hash = scheduler.kind() == SchedulerKind::hash
                                  ? hash_flow_fields(flow_->flows.key(lane.entry), hash_fields_)
                                  : 0;
-  return scheduler.pick(views_, bytes, hash, blocked_links(now), urgent);
+  const std::uint32_t begun = cutting_.active ? cutting_.frame.size - cutting_.offset : 0;
+  return scheduler.pick(views_, bytes, hash, blocked_links(now), urgent,
+                        flow_->queue.bytes() + begun);
 }
 
 /// What is urgent goes by two links at once while it is not known whether the first still works,
@@ -352,9 +354,10 @@ LinkSet Tunnel::copy_links(const Scheduler& scheduler, bool urgent, Instant now)
   LinkSet links;
   bool any_ready = false;
   each_link([&](const Link& l) {
-    if (!scheduler.eligible().has(l.id) || blocked.has(l.id)) return;
+    const bool eligible = scheduler.eligible().has(l.id);
+    if ((!eligible && l.tier() != LinkTier::held) || blocked.has(l.id)) return;
     const Duration wait = l.pacer.wait(now);
-    any_ready |= wait <= wait_max;
+    any_ready |= eligible && wait <= wait_max;
     if (wait <= redundant_wait_max) links.add(l.id);
   });
   return any_ready ? links : LinkSet{};

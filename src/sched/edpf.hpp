@@ -10,7 +10,7 @@ namespace mwtun {
 /// When `bytes` more would be delivered by this link, from now, up to the offset of `one_way`:
 /// after the wait for its pacing, the queue in the line, the bytes' own time and the way. A link of
 /// unknown rate is taken for 10 Mbit/s.
-Duration predicted_delivery(const LinkView& link, std::uint32_t bytes);
+Duration predicted_delivery(const LinkView& link, std::uint64_t bytes);
 
 /// Earliest Delivery Path First (Chebrolu and Rao, IEEE TMC 5(4), 2006) over measured delays and
 /// rates. A tie keeps the lower number, so that runs repeat.

@@ -47,13 +47,17 @@ static bool waits(std::span<const LinkView> links, LinkId id, Duration wait_max)
 
 /// Those of them that a flow can be striped over. What a nearer link can carry alone, with bursts
 /// that are over before the farther one's frames would arrive, stays on the nearer one.
-LinkSet Scheduler::stripe(std::span<const LinkView> links, LinkSet among) const {
+LinkSet Scheduler::stripe(std::span<const LinkView> links, LinkSet among,
+                          std::uint64_t backlog_bytes) const {
   Duration best = Duration::max(), soonest = Duration::max();
   for (const LinkView& link : links) {
     if (!eligible_.has(link.id)) continue;
     const Duration delay = link.one_way + link.queue;
     best = std::min(best, delay);
-    if (among.has(link.id)) soonest = std::min(soonest, delay + link.busy);
+    if (!among.has(link.id)) continue;
+    LinkView idle = link;
+    idle.wait = Duration{0};
+    soonest = std::min(soonest, predicted_delivery(idle, backlog_bytes) + link.busy);
   }
   for (const LinkView& link : links) {
     const Duration delay = link.one_way + link.queue;
@@ -63,7 +67,8 @@ LinkSet Scheduler::stripe(std::span<const LinkView> links, LinkSet among) const 
 }
 
 std::optional<LinkId> Scheduler::pick(std::span<const LinkView> links, std::uint32_t bytes,
-                                      std::uint64_t flow_hash, LinkSet except, bool urgent) const {
+                                      std::uint64_t flow_hash, LinkSet except, bool urgent,
+                                      std::uint64_t backlog_bytes) const {
   LinkSet among = eligible_;
   for (const LinkView& link : links) {
     if (except.has(link.id)) among.remove(link.id);
@@ -84,7 +89,7 @@ std::optional<LinkId> Scheduler::pick(std::span<const LinkView> links, std::uint
     case SchedulerKind::active_backup: chosen = active_backup_.pick(links, among); break;
     case SchedulerKind::adaptive:
     case SchedulerKind::redundant:
-      if (!urgent) among = ready(links, stripe(links, among));
+      if (!urgent) among = ready(links, stripe(links, among, backlog_bytes));
       chosen = pick_earliest(links, among, bytes);
       break;
   }

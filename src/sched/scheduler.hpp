@@ -38,9 +38,10 @@ class Scheduler {
   /// those that this scheduler allows have to wait for their pacing. `links` has the current facts,
   /// in the order of update(). `except` is avoided where another is eligible. What is urgent (a
   /// sparse flow's) does not wait for pacing if that is behind by no more than urgent_wait_max.
+  /// `backlog_bytes` is all that waits to be sent, these included.
   std::optional<LinkId> pick(std::span<const LinkView> links, std::uint32_t bytes,
-                             std::uint64_t flow_hash, LinkSet except = {},
-                             bool urgent = false) const;
+                             std::uint64_t flow_hash, LinkSet except = {}, bool urgent = false,
+                             std::uint64_t backlog_bytes = 0) const;
   /// The link on which this would arrive soonest, whatever the kind: for repairs and urgent frames.
   std::optional<LinkId> pick_soonest(std::span<const LinkView> links, std::uint32_t bytes,
                                      LinkSet except = {}) const;
@@ -48,7 +49,7 @@ class Scheduler {
   void sent(LinkId link, std::uint32_t bytes) { round_robin_.sent(link, bytes); }
 
  private:
-  LinkSet stripe(std::span<const LinkView> links, LinkSet among) const;
+  LinkSet stripe(std::span<const LinkView> links, LinkSet among, std::uint64_t backlog_bytes) const;
 
   SchedulerKind kind_;
   bool weights_equal_ = true;

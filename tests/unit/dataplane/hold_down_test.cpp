@@ -106,3 +106,22 @@ TEST_CASE("a link that came back carries copies of small frames before it is rel
   CHECK(pair.link(0, 0).counters.bytes_out - before > 50 * 100);
   CHECK(pair.frames_delivered(1) == 75);
 }
+
+TEST_CASE("redundant frames go on a link that is held back, too", "[hold]") {
+  test::QuietPair pair([](PeerConfig& peer) { peer.scheduler = SchedulerKind::redundant; });
+  for (int flaps = 0; flaps < 3; ++flaps) {
+    pair.cut(0, true);
+    pair.run(seconds(3));
+    pair.cut(0, false);
+    pair.run(seconds(1));
+  }
+  REQUIRE(pair.link(0, 0).held > 2s);
+  const std::uint64_t before = pair.link(0, 0).counters.bytes_out;
+  for (int i = 0; i < 50; ++i) {
+    pair.send_frame(0, 0, 1000, 1000);
+    pair.run(milliseconds(5));
+  }
+  pair.run(milliseconds(10));
+  CHECK(pair.link(0, 0).counters.bytes_out - before > 45'000);
+  CHECK(pair.frames_delivered(1) == 50);
+}

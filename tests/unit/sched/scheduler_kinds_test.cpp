@@ -342,6 +342,18 @@ TEST_CASE("a farther link is left alone while the nearer one's bursts end before
   CHECK(scheduler.pick(links, 1000, 0, set_of({0})) == LinkId{1});
 }
 
+TEST_CASE("a slow link that is near does not keep a burst from a fast one that is far",
+          "[sched]") {
+  std::vector<LinkView> links = {view(0), view(1)};
+  links[1].one_way = links[0].one_way + milliseconds(40);
+  links[0].rate_bps = 1'000'000, links[1].rate_bps = 100'000'000;
+  links[0].wait = milliseconds(1);
+  Scheduler scheduler(SchedulerKind::adaptive);
+  scheduler.update(links, start);
+  CHECK_FALSE(scheduler.pick(links, 1000, 0, {}, false, 3000).has_value());  // 24 ms.
+  CHECK(scheduler.pick(links, 1000, 0, {}, false, 6000) == LinkId{1});       // 48 ms.
+}
+
 TEST_CASE("an urgent frame takes the sooner link although its pacing is a little behind",
           "[sched]") {
   std::vector<LinkView> links = {view(0), view(1)};
