@@ -126,8 +126,10 @@ def wait_for_answer(stage, netns, address, seconds, process=None):
     while time.monotonic() - started < seconds:
         if process is not None and not process.alive():
             raise LabError(f"{process.name} ended with {process.wait(0)}\n{process.tail()}")
+        # Over a far line the ARP request and the ping take a round trip each.
+        patience = 0.2 if time.monotonic() - started < 3 else 1
         # An unreachable host ends a ping too, so its exit code says nothing.
-        said = stage.run(netns, ["ping", "-n", "-q", "-c", 1, "-W", 0.2, address], check=False).stdout
+        said = stage.run(netns, ["ping", "-n", "-q", "-c", 1, "-W", patience, address], check=False).stdout
         if " 1 received" in said:
             return time.monotonic() - started
         # An ARP request that met an interface without carrier would be repeated only after a second,

@@ -86,6 +86,7 @@ void Tunnel::steer_rate(Link& l, const SentLog& sent, const wire::Ack& ack, Inst
   feedback.sent_bytes_now = l.sent_bytes;
   feedback.arrived = Duration{static_cast<std::int64_t>(arrived) * wire::stamp_unit_ns};
   feedback.rtt = l.rtt.smoothed();
+  feedback.rtt_variance = l.rtt.variance();
   feedback.datagram_bytes = l.mtu.size();
   l.rate.feedback(feedback, now);
 }

@@ -55,7 +55,7 @@ void RateControl::feedback(const RateFeedback& f, Instant now) {
   points_[next_++ % points_.size()] = {
       f.sent, f.sent_bytes, f.starved_bytes, f.delivered_bytes, f.paused_us, f.arrived, f.delay};
   count_ = std::min(count_ + 1, points_.size());
-  note_noise(f.datagram_bytes);
+  note_noise(f);
   const Duration window = std::clamp<Duration>(f.rtt / 2, milliseconds(15), milliseconds(100));
   queue_ = f.delay - base_;
   for (std::size_t i = 1; i < count_ && at(0).arrived - at(i).arrived <= window; ++i) {
@@ -84,7 +84,7 @@ void RateControl::note_delay(const RateFeedback& f, Instant now) {
 
 /// How far the delay goes another way than what was sent explains; and the target, which is forty
 /// datagrams' time and what the line does by itself.
-void RateControl::note_noise(std::uint32_t datagram_bytes) {
+void RateControl::note_noise(const RateFeedback& f) {
   const double capacity = std::max(capacity_, rate_least_bps);
   if (count_ > 1) {
     const Point &to = at(0), &from = at(1);
@@ -99,7 +99,10 @@ void RateControl::note_noise(std::uint32_t datagram_bytes) {
     off_before_s_ = off_s;
     noise_s_ += (noise_s - noise_s_) * std::min(0.25, sent_s);
   }
-  target_ = std::clamp<Duration>(from_s(40.0 * 8 * datagram_bytes / capacity), milliseconds(1),
+  // Before the first queue it was seen on round trips only; what jitter does must not be taken for
+  // that queue.
+  if (!proven_) noise_s_ = std::min(to_s(f.rtt_variance) / 2, noise_most_s);
+  target_ = std::clamp<Duration>(from_s(40.0 * 8 * f.datagram_bytes / capacity), milliseconds(1),
                                  milliseconds(6)) +
             from_s(noise_in_target * noise_s_);
   target_ = std::min(target_, target_max_);

@@ -19,7 +19,8 @@ struct RateFeedback {
   std::uint64_t sent_bytes_now = 0;   // All sent by now.
   Duration arrived{};                 // When the newest one came, by the receiver's clock.
   Duration delay{};                   // Least one-way delay among the newest, by both clocks.
-  Duration rtt{};                     // Smoothed.
+  Duration rtt{};                     // Smoothed,
+  Duration rtt_variance{};            // and its mean deviation.
   std::uint32_t datagram_bytes = 0;   // Largest in use.
 };
 
@@ -83,7 +84,7 @@ class RateControl {
   const Point& at(std::size_t back) const { return points_[(next_ - 1 - back) % points_.size()]; }
   Span span(std::size_t back) const;
   void note_delay(const RateFeedback& f, Instant now);
-  void note_noise(std::uint32_t datagram_bytes);
+  void note_noise(const RateFeedback& f);
   void rotate_base(Instant now);
   void steer(const RateFeedback& f, Instant now);
   void follow(const Span& s, double rounds);
