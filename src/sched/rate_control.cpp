@@ -22,6 +22,7 @@ static constexpr Duration base_window = seconds(10);
 static constexpr Duration step_least = milliseconds(4);
 static constexpr Duration hold_most = seconds(16);
 static constexpr unsigned corrections_most = 3;
+static constexpr double correction_least = 0.85;
 
 static double to_s(Duration d) {
   return static_cast<double>(d.count()) * 1e-9;
@@ -290,9 +291,11 @@ bool RateControl::policed(const Span& s, Instant now) {
       return true;
     case Policer::held:
       if (now < hold_until_) {
-        // What its bucket let pass was taken for its rate. Loss that stays has other reasons.
+        // What its bucket let pass was taken for its rate. Loss that stays, or that is much, has
+        // other reasons.
         const bool too_fast = lost_recently_ > lost_least && s.sent_bps > 0.97 * rate_ &&
-                              s.loss > loss_usual_ + loss_noticed / 2;
+                              s.loss > loss_usual_ + loss_noticed / 2 &&
+                              s.delivered_bps > correction_least * policed_bps_;
         if (too_fast && now >= check_until_ && corrections_ < corrections_most) {
           ++corrections_;
           hold_policed(std::min(policed_bps_, s.delivered_bps), now);

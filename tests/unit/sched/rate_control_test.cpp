@@ -216,6 +216,12 @@ TEST_CASE("random loss does not slow a line down", "[rate]") {
   CHECK(line.run_until(15).delivered_bps > 0.97 * 100e6 * (1 - loss));
 }
 
+TEST_CASE("a line that begins to lose a third carries the rest", "[rate]") {
+  PacedLine line({.loss = [](double t) { return t < 6 ? 0.01 : 0.3; }});
+  line.run_until(9);
+  CHECK(line.run_until(15).delivered_bps > 60e6);
+}
+
 TEST_CASE("a policer's rate is found, and then little is lost to it", "[rate]") {
   PacedLine line({.rate_bps = constant(1e9), .policer_bps = 50e6});
   line.run_until(3);
