@@ -44,7 +44,7 @@ struct LinkStatus {
   std::string reason;  // A word for link_reason_text(); empty: null.
   std::int64_t state_age_ms = 0;
   std::int64_t held_ms = 0;     // It failed too often to be relied on for so long.
-  bool suspect = false;         // Answers are overdue; new frames go elsewhere for now.
+  bool suspect = false;         // Answers are overdue; new frames go elsewhere till then.
   std::string role = "normal";  // normal, backup or never
   bool metered = false;
   std::uint16_t weight = 1;

@@ -55,9 +55,8 @@ LinkSet Scheduler::stripe(std::span<const LinkView> links, LinkSet among,
     const Duration delay = link.one_way + link.queue;
     best = std::min(best, delay);
     if (!among.has(link.id)) continue;
-    LinkView idle = link;
-    idle.wait = Duration{0};
-    soonest = std::min(soonest, predicted_delivery(idle, backlog_bytes) + link.busy);
+    const Duration carried = predicted_delivery(link, backlog_bytes) - link.wait;
+    soonest = std::min(soonest, carried + link.busy);
   }
   for (const LinkView& link : links) {
     const Duration delay = link.one_way + link.queue;

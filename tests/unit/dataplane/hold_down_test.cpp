@@ -19,6 +19,18 @@ Duration flap(HoldDown& hold, Instant& now) {
   return hold.time();
 }
 
+/// As often as it takes for the first link to be held back.
+void flap(test::QuietPair& pair, Duration up) {
+  for (std::size_t failures = 0; failures < HoldDown::failures; ++failures) {
+    pair.cut(0, true);
+    pair.run(seconds(3));
+    REQUIRE(pair.link(0, 0).state == LinkState::down);
+    pair.cut(0, false);
+    pair.run(up);
+    REQUIRE(pair.link(0, 0).state == LinkState::up);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("the first time a link comes up it is relied on at once", "[hold]") {
@@ -60,14 +72,7 @@ TEST_CASE("failures that are far apart are no flapping", "[hold]") {
 TEST_CASE("a link that flaps is used no more while another is there, and is when it is not",
           "[hold]") {
   test::QuietPair pair;
-  for (int flaps = 0; flaps < 3; ++flaps) {
-    pair.cut(0, true);
-    pair.run(seconds(3));
-    REQUIRE(pair.link(0, 0).state == LinkState::down);
-    pair.cut(0, false);
-    pair.run(seconds(2));
-    REQUIRE(pair.link(0, 0).state == LinkState::up);
-  }
+  flap(pair, seconds(2));
   CHECK(pair.link(0, 0).held > 2s);
   CHECK(pair.link(0, 0).held < 5s);
   const auto bytes_out = [&] { return pair.link(0, 0).counters.bytes_out; };
@@ -90,12 +95,7 @@ TEST_CASE("a link that flaps is used no more while another is there, and is when
 
 TEST_CASE("a link that came back carries copies of small frames before it is relied on", "[hold]") {
   test::QuietPair pair;
-  for (int flaps = 0; flaps < 3; ++flaps) {
-    pair.cut(0, true);
-    pair.run(seconds(3));
-    pair.cut(0, false);
-    pair.run(seconds(1));
-  }
+  flap(pair, seconds(1));
   REQUIRE(pair.link(0, 0).held > 2s);
   const std::uint64_t before = pair.link(0, 0).counters.bytes_out;
   // The first twenty share a lane with other new flows and keep to its link.
@@ -109,12 +109,7 @@ TEST_CASE("a link that came back carries copies of small frames before it is rel
 
 TEST_CASE("redundant frames go on a link that is held back, too", "[hold]") {
   test::QuietPair pair([](PeerConfig& peer) { peer.scheduler = SchedulerKind::redundant; });
-  for (int flaps = 0; flaps < 3; ++flaps) {
-    pair.cut(0, true);
-    pair.run(seconds(3));
-    pair.cut(0, false);
-    pair.run(seconds(1));
-  }
+  flap(pair, seconds(1));
   REQUIRE(pair.link(0, 0).held > 2s);
   const std::uint64_t before = pair.link(0, 0).counters.bytes_out;
   for (int i = 0; i < 50; ++i) {
