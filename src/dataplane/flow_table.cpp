@@ -10,6 +10,9 @@ namespace mwtun {
 /// Below this many frames a second, order is worth less than not waiting for it.
 static constexpr std::uint32_t slow_frames_per_second = 20;
 
+/// What slow start may have sent when it fills 150 Mbit/s at a round trip of 50 ms.
+static constexpr std::uint64_t young_bytes = 2 * 1024 * 1024;
+
 FlowTable::FlowTable(const Limits& limits, OutLanes& lanes, std::uint64_t hash_seed)
     : limits_(limits),
       lanes_(lanes),
@@ -26,6 +29,7 @@ FlowTable::Assignment FlowTable::assign(FlowIndex index, std::uint32_t frame_byt
   }
   ++entry.frames_in_window;
   entry.bytes_in_window += frame_bytes;
+  entry.bytes += frame_bytes;
   if (!entry.ordered && entry.kind == FlowKind::other &&
       entry.frames_in_window > slow_frames_per_second) {
     // The frames in the old lane went by one link; until they have arrived, so do the new lane's.
@@ -48,6 +52,7 @@ FlowTable::Assignment FlowTable::look(FlowIndex index) const {
   assignment.pin = entry.pin;
   assignment.entry = index;
   assignment.bps = std::max(entry.bytes_before, entry.bytes_in_window) * 8;
+  assignment.young = entry.kind == FlowKind::stream && entry.bytes <= young_bytes;
   return assignment;
 }
 

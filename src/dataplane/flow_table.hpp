@@ -24,6 +24,7 @@ class FlowTable {
     std::optional<LinkId> pin;
     FlowIndex entry = 0;
     std::uint64_t bps = 0;  // Of the flow's frames, over the last second or so.
+    bool young = false;     // A stream of which not much has gone so far.
   };
   /// The flow's entry, a new one if need be. An entry with frames in `queue` is not given away;
   /// when all are such, flows share them by hash.
@@ -48,7 +49,7 @@ class FlowTable {
     std::optional<LaneId> lane_before;  // Unordered lane that this flow left, still not empty.
     std::optional<LinkId> pin;
     std::uint32_t frames_in_window = 0;
-    std::uint64_t bytes_in_window = 0, bytes_before = 0;
+    std::uint64_t bytes_in_window = 0, bytes_before = 0, bytes = 0;
     Instant window_began{};
     std::uint32_t next_in_bucket = none;
     std::uint32_t newer = none, older = none;

@@ -38,11 +38,14 @@ class RateMeter {
   std::uint64_t last_bps_ = 0;
 };
 
-/// Share of datagrams lost, over about the last second and at least 50 of them.
+/// Share of datagrams lost, over about the last second and at least 50 of them; and whether any
+/// are, over the last few thousand.
 class LossMeter {
  public:
   void add(bool lost, Instant now) {
     ++seen_, lost_ += lost ? 1 : 0;
+    ++seen_long_, lost_long_ += lost ? 1 : 0;
+    if (seen_long_ >= 2 * long_seen) seen_long_ /= 2, lost_long_ /= 2;
     if (now - began_ < seconds(1) || seen_ < 50) return;
     ppm_ = static_cast<std::uint32_t>(lost_ * 1'000'000 / seen_);
     seen_ = lost_ = 0;
@@ -50,13 +53,21 @@ class LossMeter {
     ++windows_;
   }
   /// An acknowledgement came for one that was counted lost.
-  void take_back() { lost_ -= lost_ > 0 ? 1 : 0; }
+  void take_back() {
+    lost_ -= lost_ > 0 ? 1 : 0;
+    lost_long_ -= lost_long_ > 0 ? 1 : 0;
+  }
+  /// Of the last few thousand, more than one in a thousand.
+  bool loses() const { return lost_long_ * 1000 > seen_long_; }
   std::uint32_t ppm() const { return ppm_; }
   std::uint64_t windows() const { return windows_; }
 
  private:
+  static constexpr std::uint64_t long_seen = 2000;
+
   Instant began_{};
   std::uint64_t seen_ = 0, lost_ = 0, windows_ = 0;
+  std::uint64_t seen_long_ = 0, lost_long_ = 0;
   std::uint32_t ppm_ = 0;
 };
 

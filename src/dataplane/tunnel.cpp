@@ -7,6 +7,7 @@
 
 namespace mwtun {
 
+static constexpr Duration joining_wait_max = milliseconds(500);
 static constexpr std::size_t frame_bytes_min = 14;
 static constexpr std::size_t frame_overhead_max = 14 + 8;  // Ethernet and two VLAN tags.
 static constexpr std::size_t super_frame_bytes_max = 65535;
@@ -185,7 +186,7 @@ void Tunnel::handle_frame(Frame frame, Instant now) {
     return;
   }
   if (views_stale_) refresh_views(now);
-  if (!any_carries_) {
+  if (!any_carries_ && !joining(now)) {
     drops_.add(Drop::no_usable_link);
     return;
   }
@@ -197,6 +198,15 @@ void Tunnel::handle_frame(Frame frame, Instant now) {
   if (planted(Fault::sequence_before_aqm) && drops_.of(Drop::queue_full) != dropped) {
     flow.out.skip_sequence(flow.flows.look(index).lane);
   }
+}
+
+/// No link carries frames so far, but one may in a moment: what comes until then can wait for it.
+bool Tunnel::joining(Instant now) const {
+  bool found = false;
+  each_link([&](const Link& l) {
+    found |= l.state == LinkState::probing && now - l.since < joining_wait_max;
+  });
+  return found;
 }
 
 void Tunnel::drop_queue(Drop reason) {

@@ -27,10 +27,11 @@ namespace mwtun {
 
 /// One peer: its links and, while there is one, the session that frames travel in. Handshakes are
 /// made outside (HandshakeInitiator, HandshakeResponder) and come in as keys. Same face as the
-/// Node, for one peer. The implementation stands in seven files: tunnel.cpp (sessions, frames in,
-/// report), tunnel_send.cpp (queue to datagram), tunnel_control.cpp (control chunks),
-/// tunnel_receive.cpp (datagram to frames), tunnel_feedback.cpp (acknowledgements, loss, repair),
-/// tunnel_links.cpp (link states and timers) and tunnel_policy.cpp (priorities, classes, roles).
+/// Node, for one peer. The implementation stands in eight files: tunnel.cpp (sessions, frames in,
+/// report), tunnel_send.cpp (queue to datagram), tunnel_copies.cpp (frames that go twice),
+/// tunnel_control.cpp (control chunks), tunnel_receive.cpp (datagram to frames),
+/// tunnel_feedback.cpp (acknowledgements, loss, repair), tunnel_links.cpp (link states and timers)
+/// and tunnel_policy.cpp (priorities, classes, roles).
 class Tunnel {
  public:
   Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entropy& entropy,
@@ -144,6 +145,7 @@ class Tunnel {
   Instant unheard_from() const;
   void refresh_views(Instant now);
   void follow_links(Instant now);
+  bool joining(Instant now) const;
   void drop_queue(Drop reason);
   bool frame_acceptable(const Frame& frame);
   bool frame_deliverable(const Frame& frame);
@@ -173,9 +175,6 @@ class Tunnel {
   bool may_begin(FlowIndex flow, const Frame& head, bool sparse, Instant now) const;
   std::optional<LinkId> choose_link(const FlowTable::Assignment& lane, std::uint32_t bytes,
                                     bool urgent, Instant now) const;
-  LinkSet copy_links(const Scheduler& scheduler, bool urgent, Instant now) const;
-  std::optional<LinkId> second_link(LinkId chosen, Instant now);
-  std::optional<LinkId> held_link(Instant now) const;
   bool any_link_ready(Duration wait_max, Instant now) const;
   bool urgent(const FlowTable::Assignment& lane, bool sparse) const;
   bool append_piece(LinkSet links, Instant now);
@@ -192,6 +191,12 @@ class Tunnel {
   std::uint64_t next_stamp(Instant now);
   std::size_t chunk_bytes_max() const;
   bool repair_worth_it(const OutChunk& chunk, Instant now) const;
+
+  // tunnel_copies.cpp
+  LinkSet copy_links(const Scheduler& scheduler, bool urgent, Instant now) const;
+  std::optional<LinkId> second_link(LinkId chosen, Instant now);
+  std::optional<LinkId> idle_link(LinkId not_this, Instant now) const;
+  std::optional<LinkId> held_link(Instant now) const;
 
   // tunnel_receive.cpp
   void note_path(Link& l, const Path& path, std::size_t bytes, bool newest, Instant now);

@@ -11,12 +11,8 @@ namespace mwtun {
 static constexpr std::size_t piece_bytes_min = 32;
 static constexpr std::uint32_t heads_datagrams = 32;
 static constexpr Duration heads_interval = milliseconds(10);
-static constexpr Duration progress_stale = milliseconds(60);
-static constexpr std::size_t small_frame_bytes = 300;
-static constexpr std::uint32_t loss_ppm_doubled = 1'000;
 static constexpr std::uint64_t thin_share = 16;
 static constexpr std::uint32_t thin_frames = 2;
-static constexpr Duration redundant_wait_max = milliseconds(50);
 static constexpr Duration heads_quiet = milliseconds(20);
 static constexpr std::int64_t repair_budget_max = 512 * 1024;
 static constexpr Duration repair_age_max = seconds(3);
@@ -304,70 +300,11 @@ std::optional<LinkId> Tunnel::choose_link(const FlowTable::Assignment& lane, std
                         flow_->queue.bytes() + begun);
 }
 
-/// What is urgent goes by two links at once while it is not known whether the first still works,
-/// and, if it is small, when that one loses some. Not where a flow must keep to one link, nor where
-/// bytes cost money.
-std::optional<LinkId> Tunnel::second_link(LinkId chosen, Instant now) {
-  if (!cutting_.urgent || cutting_.offset > 0) return std::nullopt;
-  const Scheduler& scheduler = scheduler_for(cutting_.lane.entry);
-  const bool stripes =
-      scheduler.kind() == SchedulerKind::adaptive || scheduler.kind() == SchedulerKind::round_robin;
-  if (!stripes || cutting_.lane.pinned) return std::nullopt;
-  const Link& l = *link(chosen);
-  const bool stale = now - l.last_progress > progress_stale;
-  const bool small = cutting_.frame.size <= small_frame_bytes;
-  const bool lossy =
-      small && !wire::lane_ordered(cutting_.lane.lane) && l.loss.ppm() >= loss_ppm_doubled;
-  std::optional<LinkId> second;
-  if (stale || lossy) {
-    LinkSet except = blocked_links(now);
-    except.add(chosen);
-    each_link([&](const Link& other) {
-      if (other.config.metered) except.add(other.id);
-    });
-    second = scheduler.pick_soonest(views_, cutting_.frame.size, except);
-    if (second && except.has(*second)) second.reset();
-  }
-  if (!second && small && flow_->class_of[cutting_.lane.entry] == 0) second = held_link(now);
-  if (!second || link(*second)->pacer.wait(now) > Scheduler::urgent_wait_max) return std::nullopt;
-  return second;
-}
-
-/// A link that is not relied on at the moment shows with copies what it does to frames.
-std::optional<LinkId> Tunnel::held_link(Instant now) const {
-  for (const LinkView& view : views_) {
-    const Link& l = *link(view.id);
-    const bool held = view.tier == LinkTier::held && !scheduler_.eligible().has(view.id);
-    if (held && !l.config.metered && can_send(l, now)) return view.id;
-  }
-  return std::nullopt;
-}
-
-/// Every frame on every link, as fast as the fastest takes it; a copy that its link would send
-/// redundant_wait_max later is not worth sending.
-LinkSet Tunnel::copy_links(const Scheduler& scheduler, bool urgent, Instant now) const {
-  const LinkSet blocked = blocked_links(now);
-  Duration wait_max = urgent ? Scheduler::urgent_wait_max : Duration{0};
-  if (cutting_.active && cutting_.offset > 0 && any_link_ready(Duration{0}, now)) {
-    wait_max = redundant_wait_max;  // What has begun goes on.
-  }
-  LinkSet links;
-  bool any_ready = false;
-  each_link([&](const Link& l) {
-    const bool eligible = scheduler.eligible().has(l.id);
-    if ((!eligible && l.tier() != LinkTier::held) || blocked.has(l.id)) return;
-    const Duration wait = l.pacer.wait(now);
-    any_ready |= eligible && wait <= wait_max;
-    if (wait <= redundant_wait_max) links.add(l.id);
-  });
-  return any_ready ? links : LinkSet{};
-}
-
 bool Tunnel::append_frame(Instant now) {
   Flow& flow = *flow_;
   if (!cutting_.active && flow.queue.empty()) return false;
   if (!any_carries_) {
-    drop_queue(Drop::no_usable_link);
+    if (!joining(now)) drop_queue(Drop::no_usable_link);
     return false;
   }
   while (flow.out.full()) give_up(flow.out.oldest());

@@ -16,9 +16,12 @@ static constexpr double alone_memory_s = 20, alone_known_s = 5;
 static constexpr double loss_noticed = 0.02;
 static constexpr double lost_least = 5;  // Datagrams; fewer are chance.
 static constexpr double starved_most = 0.25;
-static constexpr double noise_in_target = 3;
+static constexpr double noise_in_target = 3, noise_in_standing = 1.5, noise_in_first = 2;
+static constexpr double trusted_error = 0.03;
 static constexpr double noise_most_s = 0.050;
+static constexpr unsigned light_enough = 8, light_memory = 64;  // Samples.
 static constexpr Duration base_window = seconds(10);
+static constexpr Duration stretch_least = milliseconds(40);
 static constexpr Duration step_least = milliseconds(4);
 static constexpr Duration hold_most = seconds(16);
 static constexpr unsigned corrections_most = 3;
@@ -33,9 +36,11 @@ static Duration from_s(double s) {
 
 void RateControl::path_changed() {
   base_ = base_now_ = Duration::max();
+  jitter_.reset();
   queue_ = Duration{0};
   count_ = 0;
-  noise_s_ = 0;
+  noise_s_ = light_noise_s_ = 0;
+  light_seen_ = 0;
   drain_until_ = Instant{};
   foreign_.reset();
   policer_ = Policer::none;
@@ -57,10 +62,11 @@ void RateControl::feedback(const RateFeedback& f, Instant now) {
       f.sent, f.sent_bytes, f.starved_bytes, f.delivered_bytes, f.paused_us, f.arrived, f.delay};
   count_ = std::min(count_ + 1, points_.size());
   note_noise(f);
+  note_stretch();
   const Duration window = std::clamp<Duration>(f.rtt / 2, milliseconds(15), milliseconds(100));
-  queue_ = f.delay - base_;
+  queue_ = f.delay - floor();
   for (std::size_t i = 1; i < count_ && at(0).arrived - at(i).arrived <= window; ++i) {
-    queue_ = std::min(queue_, at(i).delay - base_);
+    queue_ = std::min(queue_, at(i).delay - floor());
   }
   queue_ = std::max(queue_, Duration{0});
   if (now - steered_ >= step_least) steer(f, now);
@@ -89,24 +95,54 @@ void RateControl::note_noise(const RateFeedback& f) {
   const double capacity = std::max(capacity_, rate_least_bps);
   if (count_ > 1) {
     const Point &to = at(0), &from = at(1);
+    if (f.sent_bytes_now - from.sent_bytes <= f.datagram_bytes) {
+      const double change_s = std::abs(to_s(to.delay - from.delay)) / 2;
+      light_noise_s_ += (change_s - light_noise_s_) / std::min(++light_seen_, light_memory);
+    }
     const double sent_s = to_s(to.sent - from.sent);
     const double sent = static_cast<double>(to.sent_bytes) - static_cast<double>(from.sent_bytes);
     // Before the line was full for once, nothing of ours queues as far as is known.
     const double added_s = (proven_ ? sent * 8 / capacity : 0) - sent_s;
-    const double off_s = to_s(to.delay - base_) - std::max(0.0, to_s(from.delay - base_) + added_s);
+    const double off_s =
+        to_s(to.delay - floor()) - std::max(0.0, to_s(from.delay - floor()) + added_s);
     // A capacity that changes, or is not known well, puts all off the same way: only differences
     // count.
     const double noise_s = std::min(std::abs(off_s - off_before_s_) / 2, noise_most_s);
     off_before_s_ = off_s;
     noise_s_ += (noise_s - noise_s_) * std::min(0.25, sent_s);
   }
-  // Before the first queue it was seen on round trips only; what jitter does must not be taken for
-  // that queue.
-  if (!proven_) noise_s_ = std::min(to_s(f.rtt_variance) / 2, noise_most_s);
-  target_ = std::clamp<Duration>(from_s(40.0 * 8 * f.datagram_bytes / capacity), milliseconds(1),
-                                 milliseconds(6)) +
-            from_s(noise_in_target * noise_s_);
+  // Before the first queue what is sent says little; what the delay does while next to nothing is
+  // sent is the line's own doing.
+  if (!proven_) noise_s_ = light_seen_ >= light_enough ? light_noise_s_ : to_s(f.rtt_variance) / 8;
+  noise_s_ = std::min(noise_s_, noise_most_s);
+  own_target_ = std::clamp<Duration>(from_s(40.0 * 8 * f.datagram_bytes / capacity),
+                                     milliseconds(1), milliseconds(6));
+  target_ = own_target_ + from_s(noise_in_target * noise_s_);
   target_ = std::min(target_, target_max_);
+}
+
+/// Does the delay follow what is sent?
+void RateControl::note_stretch() {
+  const Point& to = at(0);
+  const Point from = stretch_from_;
+  if (to.arrived - from.arrived < stretch_least) return;
+  stretch_from_ = to;
+  const double sent_s = to_s(to.sent - from.sent);
+  const double sent = static_cast<double>(to.sent_bytes) - static_cast<double>(from.sent_bytes);
+  const double starved =
+      static_cast<double>(to.starved_bytes) - static_cast<double>(from.starved_bytes);
+  if (!proven_ || to.arrived - from.arrived > 4 * stretch_least || starved > starved_most * sent) {
+    return;
+  }
+  if (delay_smooth_ < floor()) jitter_.lower(delay_smooth_ - base_);
+  const double capacity = std::max(capacity_, rate_least_bps);
+  if (queue_ > own_target_) {
+    jitter_.add({.sent_beyond_s = sent * 8 / capacity - sent_s,
+                 .delay_change_s = to_s(to.delay - from.delay),
+                 .queue_s = to_s(queue_),
+                 .queue_own_s = to_s(own_target_),
+                 .noise_s = noise_s_});
+  }
 }
 
 /// A base that was not seen again for a window may be gone. Since our own queue would hide it, the
@@ -118,6 +154,7 @@ void RateControl::rotate_base(Instant now) {
   }
   if (now < drain_until_ && base_now_ - base_ > target_ / 4) return;
   drain_until_ = Instant{};
+  jitter_.lower(jitter_.height() - std::max(base_now_ - base_, Duration{0}));
   base_ = base_now_;
   base_now_ = Duration::max();
   base_began_ = now;
@@ -135,9 +172,11 @@ RateControl::Span RateControl::span(std::size_t back) const {
   s.loss = sent > 0 ? std::clamp(1 - delivered / sent, 0.0, 1.0) : 0;
   s.starved = static_cast<double>(to.starved_bytes - from.starved_bytes) > starved_most * sent;
   Duration least = Duration::max();
-  for (std::size_t i = 0; i <= back; ++i) least = std::min(least, at(i).delay - base_);
-  s.standing = least > target_ / 4;
+  for (std::size_t i = 0; i <= back; ++i) least = std::min(least, at(i).delay - floor());
+  least -= from_s((proven_ ? noise_in_standing : noise_in_first) * noise_s_);
+  s.standing = least > own_target_ / 4;
   s.full = s.standing && microseconds(to.paused_us - from.paused_us) < least;
+  s.trust = std::min(1.0, trusted_error * to_s(to.arrived - from.arrived) / (2 * noise_s_ + 1e-9));
   return s;
 }
 
@@ -150,7 +189,7 @@ double RateControl::predicted_queue_s(std::uint64_t sent_bytes_now, Instant now)
     const double after_s =
         static_cast<double>(std::max(sent_bytes_now, p.sent_bytes) - p.sent_bytes) * 8 /
         std::max(capacity_, rate_least_bps);
-    least = std::min(least, to_s(p.delay - base_) + after_s - to_s(now - p.sent));
+    least = std::min(least, to_s(p.delay - floor()) + after_s - to_s(now - p.sent));
   }
   return std::max(least, 0.0);
 }
@@ -162,7 +201,7 @@ void RateControl::steer(const RateFeedback& f, Instant now) {
   if (back >= count_ || at(0).arrived - at(back).arrived < milliseconds(2)) return;
   // The first queue, or one that grows fast: what came while it stood tells soonest.
   if (queue_ > 2 * target_ || (!proven_ && queue_ > target_ / 2)) {
-    while (back > 1 && at(back).delay - base_ <= target_ / 4 &&
+    while (back > 1 && at(back).delay - floor() <= target_ / 4 &&
            at(0).arrived - at(back - 1).arrived >= milliseconds(12)) {
       --back;
     }
@@ -190,7 +229,7 @@ void RateControl::steer(const RateFeedback& f, Instant now) {
                                 .capacity_bps = std::max(capacity_, rate_least_bps),
                                 .elapsed_s = elapsed_s};
   if (foreign_.stands(seen, now)) {
-    take_for_base(delay_smooth_ = base_ + queue_ - target_ / 4, now);
+    take_for_base(delay_smooth_ = floor() + queue_ - target_ / 4, now);
   }
   if (checks(seen, now)) {
     rate_ = capacity_ * gain_checking;
@@ -201,7 +240,7 @@ void RateControl::steer(const RateFeedback& f, Instant now) {
     follow(s, rounds);
     // What came before the first queue says nothing of the capacity.
     if (!proven_) return;
-    const double horizon_s = std::max(0.040, to_s(round_) / 4);
+    const double horizon_s = std::max({0.040, to_s(round_) / 4, 10 * noise_s_});
     const double error_s = to_s(target_) - predicted_queue_s(f.sent_bytes_now, now);
     const double gain = std::clamp(1 + error_s / horizon_s, gain_least, gain_most);
     // What the line loses anyway must be sent on top to fill it.
@@ -225,10 +264,15 @@ void RateControl::follow(const Span& s, double rounds) {
     target_max_ = std::max<Duration>(queue_ * 3 / 4, milliseconds(1));
     lost_recently_ = 0;
   }
-  // That less arrives than the line can carry is only shown when more was sent than arrives.
-  const bool falls = s.delivered_bps < 0.97 * (1 - loss_usual_) * s.sent_bps;
-  if (s.delivered_bps >= capacity_ || (!proven_ && s.full)) {
+  // That less arrives than the line can carry is only shown when more was sent than arrives, by
+  // more than the noise of the delay makes of it.
+  const double error = std::min(trusted_error / s.trust, 0.5);
+  const bool falls = s.delivered_bps < (1 - error) * (1 - loss_usual_) * s.sent_bps;
+  if (!proven_ && s.full) {
     capacity_ = s.delivered_bps;
+  } else if (s.delivered_bps >= capacity_) {
+    const double step = s.trust == 1 ? 1 : std::min(1.0, 2 * rounds * s.trust);
+    capacity_ += (s.delivered_bps - capacity_) * step;
   } else if (s.full && (!s.starved || falls)) {
     const double step = falls ? 2 * rounds : queue_ > target_ ? rounds / 8 : 0;
     capacity_ += (s.delivered_bps - capacity_) * std::min(1.0, step);
@@ -354,6 +398,7 @@ void RateControl::compete(const RateFeedback& f, const Span& s, double elapsed_s
 void RateControl::take_for_base(Duration delay, Instant now) {
   base_ = base_now_ = delay;
   base_began_ = now;
+  jitter_.reset();
   foreign_.reset_queue();
   drain_until_ = Instant{};
 }

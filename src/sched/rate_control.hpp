@@ -5,6 +5,7 @@
 #include "base/time.hpp"
 #include "sched/fair_share.hpp"
 #include "sched/foreign_queue.hpp"
+#include "sched/jitter_floor.hpp"
 
 namespace mwtun {
 
@@ -60,7 +61,7 @@ class RateControl {
   Duration queue() const { return queue_; }
   /// Least one-way delay, by both clocks: differences between the links of a session are true.
   bool delay_known() const { return base_ != Duration::max(); }
-  Duration delay_base() const { return base_; }
+  Duration delay_base() const { return floor(); }
   /// Somebody else's queue stands in the line: its delay cannot be held down from here.
   bool contested(Instant now) const { return foreign_.contested(now); }
 
@@ -76,6 +77,7 @@ class RateControl {
     double sent_bps = 0, delivered_bps = 0, loss = 0;
     double sent_s = 0;
     bool starved = false;   // The link could have taken more.
+    double trust = 1;       // In the two rates, for the noise of the delay.
     bool standing = false;  // A queue stood at every point,
     bool full = false;      // and no pause of the sender was long enough to let it run empty.
   };
@@ -85,6 +87,8 @@ class RateControl {
   Span span(std::size_t back) const;
   void note_delay(const RateFeedback& f, Instant now);
   void note_noise(const RateFeedback& f);
+  void note_stretch();
+  Duration floor() const { return base_ + jitter_.height(); }
   void rotate_base(Instant now);
   void steer(const RateFeedback& f, Instant now);
   void follow(const Span& s, double rounds);
@@ -105,7 +109,12 @@ class RateControl {
   Instant base_began_{};
   Duration delay_smooth_{};
   Duration queue_{};  // Least of the last half round trip.
+  JitterFloor jitter_;
+  Point stretch_from_;        // Where the stretch that it is told of next began.
+  double light_noise_s_ = 0;  // Seen while next to nothing was sent.
+  unsigned light_seen_ = 0;
   double noise_s_ = 0, off_before_s_ = 0;
+  Duration own_target_ = milliseconds(5);  // Without what the line does by itself.
   Duration target_ = milliseconds(5), target_max_ = milliseconds(100);
 
   // Bits a second.

@@ -93,6 +93,9 @@ TEST_CASE("one flow keeps its order over links of 5 and 80 ms") {
 TEST_CASE("a hole in one flow delays no other") {
   holds("one_hole_holds_one_flow", 2);
 }
+TEST_CASE("a young stream's frames go twice where a line loses some") {
+  holds("young_streams_have_no_holes", 2);
+}
 TEST_CASE("what a full queue drops leaves no hole in the order") {
   holds("full_queue_leaves_no_holes", 2);
 }

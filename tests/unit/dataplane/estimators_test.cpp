@@ -62,6 +62,23 @@ TEST_CASE("loss is a share of a second and of at least fifty", "[loss]") {
   CHECK(loss.ppm() == 6'000'000 / 101);  // Fifty from before; 13 lost, 7 of them falsely.
 }
 
+TEST_CASE("a link loses when more than one in a thousand of the last few thousand were lost",
+          "[loss]") {
+  LossMeter loss;
+  CHECK_FALSE(loss.loses());
+  for (int i = 0; i < 1'500; ++i) loss.add(i == 700, start);
+  CHECK_FALSE(loss.loses());
+  for (int i = 0; i < 200; ++i) loss.add(i % 100 == 0, start);
+  CHECK(loss.loses());
+  loss.take_back();
+  loss.take_back();
+  CHECK_FALSE(loss.loses());
+  for (int i = 0; i < 1'000; ++i) loss.add(i % 100 == 0, start);
+  CHECK(loss.loses());
+  for (int i = 0; i < 20'000; ++i) loss.add(false, start);
+  CHECK_FALSE(loss.loses());
+}
+
 TEST_CASE("delays keep their peak for some seconds and their least for longer", "[delay]") {
   DelayMeter delay;
   CHECK_FALSE(delay.recent(start));

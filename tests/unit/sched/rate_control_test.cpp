@@ -245,6 +245,14 @@ TEST_CASE("delay that comes and goes by itself is not taken for a queue", "[rate
   CHECK(line.run_until(15).delivered_bps > 0.9 * 50e6);
 }
 
+TEST_CASE("a line whose jitter is as large as its delay still carries most of what it can",
+          "[rate]") {
+  PacedLine line(
+      {.rate_bps = constant(50e6), .delay_s = constant(0.020), .back_s = 0.020, .jitter_s = 0.020});
+  line.run_until(5);
+  CHECK(line.run_until(20).delivered_bps > 0.7 * 50e6);
+}
+
 TEST_CASE("a path that becomes longer is not taken for a queue for long", "[rate]") {
   PacedLine line({.delay_s = [](double t) { return t < 5 ? 0.020 : 0.300; }, .back_s = 0.020});
   line.run_until(6);
