@@ -23,7 +23,7 @@ LinkView Link::view(Instant now) const {
   view.priority = config.priority;
   view.rate_bps = rate.pacing_bps();
   view.rate_proven = rate.proven();
-  view.queue = rate.queue();
+  view.queue = rate.queue_ahead(sent_bytes, now);
   view.wait = pacer.wait(now);
   view.busy = pacer.busy(now);
   return view;

@@ -194,6 +194,11 @@ double RateControl::predicted_queue_s(std::uint64_t sent_bytes_now, Instant now)
   return std::max(least, 0.0);
 }
 
+Duration RateControl::queue_ahead(std::uint64_t sent_bytes_now, Instant now) const {
+  if (!proven_ || count_ == 0) return queue_;
+  return from_s(std::min(predicted_queue_s(sent_bytes_now, now), 1.0));
+}
+
 void RateControl::steer(const RateFeedback& f, Instant now) {
   const Duration window = std::clamp<Duration>(f.rtt, milliseconds(40), milliseconds(200));
   std::size_t back = 1;

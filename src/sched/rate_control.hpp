@@ -59,6 +59,8 @@ class RateControl {
   bool proven() const { return proven_; }
   /// Delay that queues in the line add now.
   Duration queue() const { return queue_; }
+  /// And will add to what is sent now.
+  Duration queue_ahead(std::uint64_t sent_bytes_now, Instant now) const;
   /// Least one-way delay, by both clocks: differences between the links of a session are true.
   bool delay_known() const { return base_ != Duration::max(); }
   Duration delay_base() const { return floor(); }
