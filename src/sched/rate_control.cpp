@@ -25,6 +25,8 @@ static constexpr Duration stretch_least = milliseconds(40);
 static constexpr Duration step_least = milliseconds(4);
 static constexpr Duration hold_most = seconds(16);
 static constexpr unsigned corrections_most = 3;
+static constexpr double policed_creep = 0.01;  // A second.
+static constexpr double policer_gone = 1.5;  // So many times its rate arrive, and nothing is lost.
 static constexpr double correction_least = 0.85;
 
 static double to_s(Duration d) {
@@ -288,7 +290,10 @@ void RateControl::follow(const Span& s, double rounds) {
 /// No queue stands: the line may be able to do more.
 void RateControl::grow(const Span& s, double rounds, Instant now) {
   capacity_ = std::max(capacity_, s.delivered_bps);
-  if (policed(s, now)) return;
+  if (policed(s, rounds, now)) return;
+  if (s.loss <= loss_usual_ && s.delivered_bps > policer_gone * policed_before_bps_) {
+    policed_before_bps_ = 0;
+  }
   if (s.loss > loss_usual_) loss_usual_ += (s.loss - loss_usual_) * rounds / 8;
   if (s.starved) return;
   if (growth_ == 0) {
@@ -306,7 +311,7 @@ void RateControl::grow(const Span& s, double rounds, Instant now) {
 }
 
 /// True while the rate is held because of a policer.
-bool RateControl::policed(const Span& s, Instant now) {
+bool RateControl::policed(const Span& s, double rounds, Instant now) {
   switch (policer_) {
     case Policer::none: {
       const bool more = s.sent_bps > 1.08 * mark_sent_bps_ && mark_sent_bps_ > 0;
@@ -318,14 +323,22 @@ bool RateControl::policed(const Span& s, Instant now) {
       }
       policer_ = Policer::suspected;
       rate_before_check_ = rate_;
-      policed_bps_ = s.delivered_bps;
-      rate_ = policed_bps_ * 0.95;
-      check_until_ = now + 3 * round_ + milliseconds(100);
+      corrections_ = 0;
+      // A rate that was held before is the better guess: what arrives now has the bucket in it.
+      check_policed(s, policed_before_bps_ > 0 ? policed_before_bps_ : s.delivered_bps, now);
       return true;
     }
     case Policer::suspected:
       if (now < check_until_) return true;
-      if (s.loss > loss_usual_ + loss_noticed / 2) {  // It loses all the same.
+      if (s.loss > loss_usual_ + loss_noticed / 2) {
+        // What a line loses at any rate is much the same at both. Else its bucket passed more than
+        // its rate when that was measured.
+        const bool differs = s.loss > 2 * policed_loss_ || s.loss < policed_loss_ / 2;
+        if (differs && corrections_ < corrections_most) {
+          ++corrections_;
+          check_policed(s, std::min(policed_bps_, s.delivered_bps), now);
+          return true;
+        }
         policer_ = Policer::none;
         loss_usual_ = s.loss;
         rate_ = rate_before_check_;
@@ -348,19 +361,33 @@ bool RateControl::policed(const Span& s, Instant now) {
         if (too_fast && now >= check_until_ && corrections_ < corrections_most) {
           ++corrections_;
           hold_policed(std::min(policed_bps_, s.delivered_bps), now);
+        } else if (corrections_ == 0 && lost_recently_ < 1 && s.sent_bps > 0.9 * rate_) {
+          // Slowly, for its bucket hides for a second that a hundredth too much is sent.
+          rate_ *= 1 + policed_creep * rounds * to_s(round_);
+          capacity_ = policed_bps_ = std::max(policed_bps_, rate_);
         }
         return true;
       }
       policer_ = Policer::none;
+      policed_before_bps_ = policed_bps_;
       growth_ = 0;
       return false;
   }
   return false;
 }
 
+/// A little less than what arrives is sent for a while, to see whether that is lost, too.
+void RateControl::check_policed(const Span& s, double bps, Instant now) {
+  policed_bps_ = bps;
+  policed_loss_ = s.loss;
+  rate_ = policed_bps_ * 0.95;
+  check_until_ = now + 3 * round_ + milliseconds(100);
+}
+
 void RateControl::hold_policed(double bps, Instant now) {
   capacity_ = policed_bps_ = bps;
-  rate_ = bps * 0.98;
+  // What was held without loss before is safe.
+  rate_ = bps == policed_before_bps_ ? bps : bps * 0.99;
   lost_recently_ = 0;
   check_until_ = now + 3 * round_ + milliseconds(100);
 }

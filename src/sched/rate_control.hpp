@@ -96,7 +96,8 @@ class RateControl {
   void follow(const Span& s, double rounds);
   void grow(const Span& s, double rounds, Instant now);
   double predicted_queue_s(std::uint64_t sent_bytes_now, Instant now) const;
-  bool policed(const Span& s, Instant now);
+  bool policed(const Span& s, double rounds, Instant now);
+  void check_policed(const Span& s, double bps, Instant now);
   void hold_policed(double bps, Instant now);
   bool checks(const ForeignQueue::Seen& seen, Instant now);
   void compete(const RateFeedback& f, const Span& s, double elapsed_s, Instant now);
@@ -134,8 +135,9 @@ class RateControl {
 
   Policer policer_ = Policer::none;
   double mark_sent_bps_ = 0, mark_delivered_bps_ = 0;  // Before the rate grew.
-  double policed_bps_ = 0, rate_before_check_ = 0;
-  unsigned corrections_ = 0;  // Of what is held.
+  double policed_bps_ = 0, policed_loss_ = 0, rate_before_check_ = 0;
+  double policed_before_bps_ = 0;  // Held last; 0: nothing was.
+  unsigned corrections_ = 0;       // Of what is checked or held.
   Duration hold_ = seconds(2);
   Instant check_until_{}, hold_until_{};
 
