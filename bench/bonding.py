@@ -160,7 +160,7 @@ def measure(options, timing, units):
         with Crew(timing, programs, options.traces, say) as crew:
             beside, results.data["control_difference"] = decide_side_by_side(crew, options, jobs)
             skipped = crew.run_all(jobs, beside, minutes and started + minutes * 60,
-                                   lambda unit, run, found: keep(results, unit, run, found))
+                                   lambda unit, run, found: keep(results, unit, run, found), results.undecided)
     except KeyboardInterrupt:
         say("\ninterrupted; what is done is kept")
         report(results, options)

@@ -15,6 +15,8 @@ from .plan import TIMINGS, all_units
 RESULT = "result: "
 STAGE_PREFIX = "mwb"
 BUSY_MAX = 0.15
+# The median of three lies between any two of them: where two agree on a verdict a third cannot change it.
+DECISIVE_RUNS = 2
 
 
 # --- In the process of one run --------------------------------------------------------------------
@@ -111,10 +113,16 @@ class Crew:
             self.wait_one()
         return [worker.found for worker in workers]
 
-    def run_all(self, jobs, side_by_side, deadline, keep):
-        """`jobs`: (unit, run, of how many); `keep(unit, run, found)`. Gives the jobs that no time was left for."""
+    def run_all(self, jobs, side_by_side, deadline, keep, undecided):
+        """`jobs`: (unit, run, of how many); `keep(unit, run, found)`; `undecided()`: names of units whose verdicts a
+        further run may change, which come first in the third round. Gives the jobs that no time was left for."""
         waiting, skipped, number = list(jobs), [], 0
+        sorted_for = 1
         while waiting or self._running:
+            if waiting and waiting[0][1] > max(sorted_for, DECISIVE_RUNS):
+                sorted_for = waiting[0][1]
+                first = undecided()
+                waiting.sort(key=lambda job: (job[1], job[0].name not in first))
             index = self._next(waiting, side_by_side)
             if index is None:
                 worker = self.wait_one()

@@ -64,6 +64,15 @@ class Results:
         self.save()
         return rows
 
+    def undecided(self):
+        """The units some of whose runs, each judged alone, meet a point that others miss, or that stopped."""
+        runs = self.runs()
+        names = {name for name, _, _ in self.errors()}
+        for name, founds in runs.items():
+            verdicts = [[row.ok for row in judge_all({name: [found]})] for found in founds]
+            names |= {name} if any(one != verdicts[0] for one in verdicts) else set()
+        return names
+
     def save(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_name(self.path.name + ".part")
