@@ -72,6 +72,11 @@ Result<UsageRecords> read_usage_file(const std::string& path) {
   return records;
 }
 
+std::string set_usage_file_aside(const std::string& path) {
+  std::string aside = path + ".unread";
+  return ::rename(path.c_str(), aside.c_str()) == 0 ? aside : std::string{};
+}
+
 static Error not_written(const std::string& path, int code) {
   return Error{fmt::format("cannot write {}: {}; what the links use of their monthly volume is "
                            "forgotten when mwtun ends. Set state_dir to a folder it may write to",

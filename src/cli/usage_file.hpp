@@ -26,6 +26,8 @@ Result<UsageRecords> usage_from_json(std::string_view text);
 
 /// A file that is not there is empty. Errors name the file and say what it means for the counting.
 Result<UsageRecords> read_usage_file(const std::string& path);
+/// Out of the way of a new one, for a person to look at; where it then is, or nothing.
+std::string set_usage_file_aside(const std::string& path);
 /// Takes the place of the file in one step: whoever reads it, also after a crash, sees the old one
 /// or the new one. Makes its folder (but not the folder's) if need be.
 Result<void> write_usage_file(const std::string& path, const UsageRecords& records);

@@ -42,7 +42,10 @@ Result<void> VolumeCaps::load() {
   Result<UsageRecords> records = read_usage_file(config_.usage_file);
   if (!records) {
     urgent_ = unsaved_ = true;  // So that the next run finds a sound one.
-    return records.error();
+    const std::string aside = set_usage_file_aside(config_.usage_file);
+    if (aside.empty()) return records.error();
+    return Error{fmt::format("{}. The file is kept as {}", records.error().message, aside),
+                 records.error().exit_code};
   }
   restore(records.value(), local_date());
   return {};

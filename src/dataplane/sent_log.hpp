@@ -11,7 +11,7 @@ namespace mwtun {
 
 /// What a sent datagram carried that must be told of its fate: a small list in a ContentPool.
 struct Content {
-  enum class Kind : std::uint8_t { chunk, floor, settings, traffic_class };
+  enum class Kind : std::uint8_t { chunk, floor, settings, traffic_class, join };
   Kind kind = Kind::chunk;
   std::uint32_t next = UINT32_MAX;
   std::uint32_t value = 0;     // Chunk index, lane, or number of a rule.

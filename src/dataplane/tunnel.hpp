@@ -239,6 +239,7 @@ class Tunnel {
   // tunnel_links.cpp
   void set_state(Link& l, LinkState state, LinkReason reason, Instant now);
   void begin_join(Link& l, Instant now);
+  void join_again(Link& l, Instant now);
   void link_answered(Link& l, Instant now);
   void link_silent(Link& l, LinkReason reason, Instant now);
   bool read_gone(const Link& l, Bytes body, Instant now);

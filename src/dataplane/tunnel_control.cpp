@@ -78,6 +78,7 @@ std::optional<OutgoingDatagram> Tunnel::send_join(Link& l, MutableBytes room, In
   const std::string_view name = std::string_view(config.name).substr(0, 32);
   join.name = {reinterpret_cast<const std::uint8_t*>(name.data()), name.size()};
   builder.write([&](Writer& out) { wire::write_join(out, join); });
+  builder.add_content(flow_->contents, {.kind = Content::Kind::join});
   write_eight(builder, wire::Chunk::challenge, l.challenge);
   if (!flow_->settings_acknowledged) {
     builder.write([&](Writer& out) {

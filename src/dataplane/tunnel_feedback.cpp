@@ -200,6 +200,8 @@ void Tunnel::lose(Link& l, LinkSpace& space, std::uint64_t number, bool counts, 
       flow_->out.floor_lost({LaneId{static_cast<std::uint16_t>(content.value)}, content.sequence});
     } else if (content.kind == Content::Kind::traffic_class) {
       flow_->classes_to_send |= std::uint32_t{1} << content.value;
+    } else if (content.kind == Content::Kind::join && l.validated) {
+      join_again(l, now);
     }
   }
 }

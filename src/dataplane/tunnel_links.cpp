@@ -16,7 +16,7 @@ static constexpr Duration probe_interval_down_late = seconds(1);
 static constexpr Duration probe_interval_down_metered = seconds(10);
 static constexpr Duration probe_interval_held = milliseconds(100);
 static constexpr Duration probe_interval_lossy = milliseconds(200);
-static constexpr Duration probe_interval_idle = milliseconds(1200);
+static constexpr Duration probe_interval_idle = milliseconds(1300);
 static constexpr Duration probe_interval_idle_metered = seconds(25);
 static constexpr Duration probe_grid = milliseconds(100);
 static constexpr Duration eager = seconds(10);  // How long the short intervals last.
@@ -70,6 +70,11 @@ void Tunnel::reset_link_spaces(Link& l) {
   l.delay = DelayMeter{};
   l.rate.path_changed();
   views_stale_ = true;
+}
+
+/// What tells of a link that is up was lost. One that is being joined is told of again anyway.
+void Tunnel::join_again(Link& l, Instant now) {
+  l.next_join = std::min(l.next_join, now + join_interval);
 }
 
 void Tunnel::begin_join(Link& l, Instant now) {
@@ -287,7 +292,8 @@ void Tunnel::link_timers(Link& l, Instant now) {
   }
   if (now >= l.next_join) {
     l.want_join = true;
-    l.next_join = now + (now - l.join_began < eager ? join_interval : join_interval_late);
+    const Duration interval = now - l.join_began < eager ? join_interval : join_interval_late;
+    l.next_join = l.validated ? never : now + interval;
     if (l.state == LinkState::probing && now - l.join_began >= join_patience) {
       set_state(l, LinkState::down, LinkReason::silent, now);
     }

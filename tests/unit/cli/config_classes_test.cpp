@@ -131,9 +131,9 @@ TEST_CASE("classes need the end that connects, a tap for Ethernet's own, and a l
   CHECK(complaint(file(rule, "tun = \"mwt0\"")) ==
         "home.toml:15:7: class 1 of peer \"vps\": mac is of Ethernet, which a tun interface does "
         "not carry; use tap in place of tun");
-  std::string never = file(rule);
-  never.replace(never.find("name = \"fibre\""), 0, "role = \"never\"\n");
-  CHECK(complaint(never) ==
+  std::string unused = file(rule);
+  unused.replace(unused.find("name = \"fibre\""), 0, "role = \"never\"\n");
+  CHECK(complaint(unused) ==
         "home.toml:17:8: class 1 of peer \"vps\": link \"fibre\" has role = \"never\", so no class "
         "can use it");
   const std::string server =

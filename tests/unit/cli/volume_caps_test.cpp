@@ -1,6 +1,7 @@
 #include "cli/volume_caps.hpp"
 
 #include <catch2/catch.hpp>
+#include <fstream>
 
 #include "memory_keys.hpp"
 #include "temp_folder.hpp"
@@ -161,6 +162,9 @@ TEST_CASE("a broken file is told, and a sound one takes its place at once") {
   const Result<void> loaded = caps.load();
   REQUIRE_FALSE(loaded.ok());
   CHECK(loaded.error().message.find("counted from zero") != std::string::npos);
+  const std::string aside = config.usage_file + ".unread";
+  CHECK(loaded.error().message.find("kept as " + aside) != std::string::npos);
+  CHECK(std::ifstream(aside).good());
   CHECK(caps.save_due(start));
   REQUIRE(caps.save(start).ok());
   CHECK(read_usage_file(config.usage_file).ok());

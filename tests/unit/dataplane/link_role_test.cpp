@@ -20,6 +20,17 @@ TEST_CASE("a role that changes while the link is up is in force at both ends, wi
   CHECK(pair.link(0, 1).since == before.since);
 }
 
+TEST_CASE("a role that changes while the line loses what tells of it is told again at once") {
+  QuietPair pair;
+  pair.cut(1);
+  pair.client_node().set_link_role({}, LinkId{1}, LinkRole::backup, pair.now());
+  pair.run(milliseconds(20));
+  pair.cut(1, false);
+  pair.run(seconds(1));
+  CHECK(pair.link(1, 1).config.role == LinkRole::backup);
+  CHECK(pair.link(0, 1).state == LinkState::up);
+}
+
 TEST_CASE("a link out of use carries no frames in either direction, and carries them again") {
   QuietPair pair;
   const auto bytes_while = [&] {
