@@ -155,9 +155,9 @@ def latency_rows(judge):
 def failure_rows(judge):
     for unit, factor, spare in (("death", 3, 60), ("death_unequal", 3, 60), ("carrier", 1, 10)):
         group = "failure"
-        judge.add(group, f"{unit}: UDP lost", unit, lambda found: get(found, "udp", "lost"), most=0, form="{:.0f}",
+        judge.add(group, f"{unit}: UDP lost", unit, lambda found: get(found, "udp", "lost"), most=0, form="{:g}",
                   note=_aqm_note)
-        judge.add(group, f"{unit}: pings lost", unit, lambda found: get(found, "ping", "lost"), most=0, form="{:.0f}")
+        judge.add(group, f"{unit}: pings lost", unit, lambda found: get(found, "ping", "lost"), most=0, form="{:g}")
         for flow in ("udp", "ping"):
             judge.add(group, f"{unit}: longest gap of {flow}, over {factor} × loaded RTT", unit,
                       lambda found, flow=flow, factor=factor: minus(
@@ -165,7 +165,7 @@ def failure_rows(judge):
                       most=spare, form="{:+.0f} ms")
     judge.add("failure", "dead while idle: pings lost", "idle_death",
               lambda found: sum(case["rtt_ms"] is None for case in found["cases"]) if "cases" in found else None,
-              most=0, form="{:.0f}")
+              most=0, form="{:g}")
     judge.add("failure", "dead while idle: worst ping, over the other line's", "idle_death",
               lambda found: max((minus(case["rtt_ms"], case["other_rtt_ms"]) for case in found.get("cases", [])
                                  if case["rtt_ms"] is not None), default=None), most=20, form="{:+.1f} ms")
@@ -177,9 +177,9 @@ def failure_rows(judge):
                                   is not None else 99 if "share" in found else None, get(found, "share", "bound_s")),
               most=0, form="{:+.2f} s")
     judge.add("failure", "return: UDP lost once it has its share", "return",
-              lambda found: get(found, "share", "lost_after_bound"), most=0, form="{:.0f}")
+              lambda found: get(found, "share", "lost_after_bound"), most=0, form="{:g}")
     judge.add("failure", "return: UDP at 40 % lost over death and return", "return",
-              lambda found: get(found, "light", "lost"), most=0, form="{:.0f}")
+              lambda found: get(found, "light", "lost"), most=0, form="{:g}")
     judge.add("failure", "return: worst ping, over p99 before", "return",
               lambda found: minus(get(found, "light", "ping_after_max_ms"), get(found, "light", "ping_before_ms")),
               most=20, form="{:+.1f} ms")
@@ -196,7 +196,7 @@ def failure_rows(judge):
                                      for case in found.get("cases", [])), default=None), most=1, form="{:.2f} s")
         judge.add("failure", f"{fault.name}: sessions lost", fault.name,
                   lambda found: sum(not case["session_kept"] for case in found["cases"])
-                  if found.get("cases") else None, most=0, form="{:.0f}")
+                  if found.get("cases") else None, most=0, form="{:g}")
 
 
 def _times(value, factor):
