@@ -16,6 +16,7 @@
 #include "dataplane/node.hpp"
 #include "dataplane/out_lanes.hpp"
 #include "dataplane/proof.hpp"
+#include "dataplane/repair_queue.hpp"
 #include "dataplane/report.hpp"
 #include "dataplane/session.hpp"
 #include "dataplane/traffic_class.hpp"
@@ -95,7 +96,7 @@ class Tunnel {
     InLanes in;
     ProofTracker proof;
     ContentPool contents;
-    Ring<ChunkIndex> repair;
+    RepairQueue repair;
     std::array<DatagramBuilder, links_max> builders;
     std::uint64_t peer_stamp = 0;  // Largest seen, rebuilt to 64 bits.
     Instant peer_stamp_at{};

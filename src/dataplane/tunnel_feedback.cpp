@@ -231,7 +231,7 @@ void Tunnel::queue_repair(ChunkIndex index) {
   if (chunk.queued || chunk.resolved) return;
   chunk.queued = true;
   flow_->out.hold(index);
-  flow_->repair.push_back(index);
+  flow_->repair.push(index, wire::lane_ordered(chunk.lane));
 }
 
 /// The link is suspect: what it has not acknowledged goes again on the others, if there are any.

@@ -189,7 +189,7 @@ bool Tunnel::append_repair(Instant now) {
     }
     if (chunk.resolved) {
       chunk.queued = false;
-      flow.repair.pop_front();
+      flow.repair.pop();
       flow.out.release(index);
       continue;
     }
@@ -223,7 +223,7 @@ bool Tunnel::append_repair(Instant now) {
     }
     if (!chunk.free_repair) flow.repair_budget_bytes -= chunk.size;
     ++chosen->counters.repaired;
-    flow.repair.pop_front();
+    flow.repair.pop();
     chunk.queued = chunk.free_repair = false;
     write_chunk(*chosen, index, now);
     scheduler_.sent(chosen->id, chunk.size);
