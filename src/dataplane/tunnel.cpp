@@ -16,6 +16,7 @@ static constexpr Duration codel_interval_min = milliseconds(100);
 /// What does not listen to CoDel gets no more than this of queue.
 static constexpr std::uint64_t queue_ms_max = 400;
 static constexpr std::uint64_t queue_bytes_least = 128 * 1024;
+static constexpr Duration link_lost_settles = seconds(1);
 static constexpr std::uint32_t loss_ppm_noticed = 1'000;
 static constexpr std::uint64_t rate_unknown_bps = 10'000'000;
 
@@ -255,9 +256,10 @@ void Tunnel::refresh_views(Instant now) {
 void Tunnel::follow_links(Instant now) {
   if (!flow_) return;
   Duration slowest{};
-  bool measured = true, lossy = false;
+  bool measured = true, lossy = false, fewer = false;
   std::uint64_t rate_bps = 0;
   each_link([&](const Link& l) {
+    fewer |= l.carries() ? l.suspect : now - l.since < link_lost_settles;
     if (!scheduler_.eligible().has(l.id)) return;
     slowest = std::max(slowest, l.rtt.smoothed());
     lossy |= l.loss.ppm() >= loss_ppm_noticed;
@@ -266,8 +268,9 @@ void Tunnel::follow_links(Instant now) {
                                 : std::max(rate_unknown_bps, 4 * l.delivered_meter.bps(now));
   });
   Duration interval = std::max<Duration>(codel_interval_min, 2 * slowest);
-  // What queues while a link's rate is still being found says little.
-  if (!measured) interval *= 3;
+  // What queues while a link's rate is still being found, or because one has just failed and what
+  // it had on its way goes again, is not the senders' doing.
+  if (!measured || fewer) interval *= 3;
   rate_bps_ = rate_bps;
   // A frame or two must fit the target, however slow the links are.
   const std::uint64_t frames_ns =
