@@ -82,6 +82,11 @@ class Tunnel {
   std::vector<const Link*> links_with_path() const;
 
  private:
+  /// A chunk that goes a second time on its link, in the datagram after the one it went in.
+  struct Again {
+    ChunkIndex chunk = no_chunk;
+    LinkId link{};
+  };
   /// What a session has in flight; made and thrown away with it.
   struct Flow {
     Flow(const Limits& limits, SlabPool& slabs, DropCounters& drops, std::uint64_t seed)
@@ -97,6 +102,7 @@ class Tunnel {
     ProofTracker proof;
     ContentPool contents;
     RepairQueue repair;
+    Ring<Again> again;
     std::array<DatagramBuilder, links_max> builders;
     std::uint64_t peer_stamp = 0;  // Largest seen, rebuilt to 64 bits.
     Instant peer_stamp_at{};
@@ -124,6 +130,7 @@ class Tunnel {
     std::optional<LinkId> begun;  // Where the last piece went.
     bool urgent = false;          // Does not wait for pacing.
     bool whole_on_one_link = false;
+    bool again = false;  // Twice on its link.
   };
 
   // tunnel.cpp
@@ -196,6 +203,10 @@ class Tunnel {
   // tunnel_copies.cpp
   LinkSet copy_links(const Scheduler& scheduler, bool urgent, Instant now) const;
   std::optional<LinkId> second_link(LinkId chosen, Instant now);
+  bool loss_would_show(const Link& l) const;
+  bool goes_again(LinkId chosen, std::optional<LinkId> second) const;
+  void write_again(Link& l, Instant now);
+  bool flush_again(Instant now);
   std::optional<LinkId> idle_link(LinkId not_this, Instant now) const;
   std::optional<LinkId> held_link(Instant now) const;
 

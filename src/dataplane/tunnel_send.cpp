@@ -41,7 +41,7 @@ std::optional<OutgoingDatagram> Tunnel::poll_datagram(MutableBytes room, Instant
       DatagramBuilder& builder = flow_->builders[index_of(l->id)];
       if (builder.open()) return emit(*l, builder, l->path, room, now);
     }
-    return std::nullopt;
+    if (!flush_again(now)) return std::nullopt;
   }
 }
 
@@ -63,6 +63,7 @@ DatagramBuilder& Tunnel::builder_for(Link& l, Instant now) {
       (frames_out && now - flow_->last_heads >= heads_interval)) {
     add_heads(builder, now);
   }
+  if (!flow_->again.empty()) write_again(l, now);
   return builder;
 }
 
@@ -334,7 +335,9 @@ bool Tunnel::append_frame(Instant now) {
     cutting_.begun = chosen;
     if (cutting_.lane.pinned) flow.flows.pin(cutting_.lane.entry, *chosen);
     links.add(*chosen);
-    if (const std::optional<LinkId> second = second_link(*chosen, now)) {
+    const std::optional<LinkId> second = second_link(*chosen, now);
+    cutting_.again = goes_again(*chosen, second);
+    if (second) {
       links.add(*second);
     } else if (cutting_.whole_on_one_link) {
       cutting_.link = chosen;
@@ -370,6 +373,10 @@ bool Tunnel::append_piece(LinkSet links, Instant now) {
     if (!l || !links.has(l->id)) continue;
     write_chunk(*l, index, now);
     scheduler_for(cutting_.lane.entry).sent(l->id, static_cast<std::uint32_t>(take));
+  }
+  if (cutting_.again && take == left) {
+    flow_->out.hold(index);
+    flow_->again.push_back({index, *cutting_.begun});
   }
   flow_->out.release(index);
   flow_->repair_budget_bytes += static_cast<std::int64_t>(take / 20);
