@@ -26,8 +26,7 @@ static constexpr Duration step_least = milliseconds(4);
 static constexpr Duration hold_most = seconds(16);
 static constexpr unsigned corrections_most = 3;
 static constexpr double policed_creep = 0.01;  // A second.
-static constexpr double policer_gone = 1.1;  // So many times its rate arrive, and nothing is lost.
-static constexpr double policed_trial = 1.15;
+static constexpr double policer_gone = 1.5;  // So many times its rate arrive, and nothing is lost.
 static constexpr double correction_least = 0.85;
 
 static double to_s(Duration d) {
@@ -309,8 +308,6 @@ void RateControl::grow(const Span& s, double rounds, Instant now) {
   // What was never seen to arrive is not believed for long.
   const double ahead = proven_ ? 1 + 2 * growth_ : 2;
   rate_ = std::min(rate_, ahead * std::max(capacity_, static_cast<double>(start_bps)));
-  // Where a policer was, a little more shows whether it still is; much more is lost for nothing.
-  if (policed_before_bps_ > 0) rate_ = std::min(rate_, policed_trial * policed_before_bps_);
 }
 
 /// True while the rate is held because of a policer.
@@ -379,12 +376,11 @@ bool RateControl::policed(const Span& s, double rounds, Instant now) {
   return false;
 }
 
-/// A little less than what arrives is sent for a while, to see whether that is lost, too; or what
-/// was held without loss before.
+/// A little less than what arrives is sent for a while, to see whether that is lost, too.
 void RateControl::check_policed(const Span& s, double bps, Instant now) {
   policed_bps_ = bps;
   policed_loss_ = s.loss;
-  rate_ = bps == policed_before_bps_ ? bps : bps * 0.95;
+  rate_ = policed_bps_ * 0.95;
   check_until_ = now + 3 * round_ + milliseconds(100);
 }
 
