@@ -59,6 +59,7 @@ void Tunnel::begin_session(SessionIndex local, SessionIndex remote, EpochKeys ke
   session_.emplace(local, remote, std::move(keys), now);
   flow_ = std::make_unique<Flow>(limits_, slabs_, drops_, entropy_.u64());
   flow_->repair_budget_at = now;
+  if (!spare_) spare_ = slabs_.take();
   if (config_.initiator) {
     flow_->classes_to_send = static_cast<std::uint32_t>((std::uint64_t{1} << classes_.size()) - 1);
   } else {

@@ -211,6 +211,7 @@ class Tunnel {
   std::optional<LinkId> held_link(Instant now) const;
 
   // tunnel_receive.cpp
+  void refill_spare();
   void note_path(Link& l, const Path& path, std::size_t bytes, bool newest, Instant now);
   void read_content(Link& l, const Path& path, const SlabRef& slab, Bytes content,
                     std::uint8_t epoch, std::uint64_t number, Instant received, Instant now);
@@ -270,6 +271,7 @@ class Tunnel {
   const bool offload_;
   Entropy& entropy_;
   SlabPool& slabs_;
+  SlabRef spare_;  // To open in when there is no other: nothing is given up for a forgery.
   std::optional<Session> session_;
   std::unique_ptr<Flow> flow_;
   std::array<std::unique_ptr<Link>, links_max> links_;

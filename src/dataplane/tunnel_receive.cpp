@@ -43,11 +43,8 @@ bool Tunnel::handle_data(const Path& path, const wire::DataHeader& header, Bytes
     return true;
   }
   SlabRef slab = slabs_.take();
-  // What we keep for repair must not keep us from hearing that it is no longer needed.
-  while (!slab && flow_->out.oldest() != no_chunk) {
-    give_up(flow_->out.oldest());
-    slab = slabs_.take();
-  }
+  const bool spare = !slab;
+  if (spare) slab = std::move(spare_);
   if (!slab) {
     drops_.add(Drop::out_of_slabs);
     return true;
@@ -58,6 +55,7 @@ bool Tunnel::handle_data(const Path& path, const wire::DataHeader& header, Bytes
                           content)) {
     ++keys->failed;
     drops_.add(Drop::forged);
+    if (spare) spare_ = std::move(slab);
     return true;
   }
   ++keys->opened;
@@ -89,8 +87,20 @@ bool Tunnel::handle_data(const Path& path, const wire::DataHeader& header, Bytes
   l->received_meter.add(datagram.size(), now);
   note_path(*l, path, datagram.size(), newest && space == &l->current(), now);
   read_content(*l, path, slab, content, header.epoch, number, received, now);
-  if (session_) after_input(now);
+  slab = {};
+  if (!session_) return true;
+  if (!spare_) refill_spare();
+  after_input(now);
   return true;
+}
+
+/// What we keep for repair must not keep us from hearing that it is no longer needed.
+void Tunnel::refill_spare() {
+  spare_ = slabs_.take();
+  while (!spare_ && flow_->out.oldest() != no_chunk) {
+    give_up(flow_->out.oldest());
+    spare_ = slabs_.take();
+  }
 }
 
 /// Where the datagram came from matters only when it is the newest: an old copy from elsewhere

@@ -70,6 +70,17 @@ class QuietPair {
   }
   /// Of every datagram, both ways, from now on.
   void set_loss(double share) { loss_ = share; }
+  /// Every datagram from now on has a bit turned.
+  void forge() { forged_ = true; }
+  /// Nobody has a slab left; as long as what is returned lives.
+  std::vector<SlabRef> take_all_slabs() {
+    std::vector<SlabRef> taken;
+    while (SlabRef slab = slabs_.take()) taken.push_back(std::move(slab));
+    return taken;
+  }
+  std::uint64_t drops(std::size_t end, Drop reason) const {
+    return ends_[end]->report({}, now_).drops.of(reason);
+  }
   /// The link carries nothing any more, or again, and nobody is told.
   void cut(std::size_t link, bool dead = true) { cut_[link] = dead; }
   std::uint64_t frames_delivered(std::size_t end) const {
@@ -118,6 +129,7 @@ class QuietPair {
                           now_ + one_way,
                           path_of(first ? 0 : 1, end == 1),
                           {room.begin(), room.begin() + static_cast<long>(datagram->size)}});
+      if (forged_) flights_.back().bytes.back() ^= 1;
     }
     while (ends_[end]->poll_frame()) {
     }
@@ -133,6 +145,7 @@ class QuietPair {
   Prng random_{2};
   double loss_ = 0;
   bool cut_[2] = {};
+  bool forged_ = false;
 };
 
 }  // namespace mwtun::test
