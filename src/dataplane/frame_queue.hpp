@@ -68,26 +68,16 @@ class FrameQueue {
   /// may_send must not touch the queue.
   template <typename MaySend>
   std::optional<Taken> take(Instant now, MaySend&& may_send, DropCounters& drops) {
-    if (now != aside_at_) {
-      bring_back();
-      aside_at_ = now;
-    }
-    bool asked_all = aside_new_.first == none && aside_old_.first == none;
     while (true) {
-      const FlowIndex index = next_flow();
-      if (index == none) {
-        bring_back();
-        if (std::exchange(asked_all, true)) return std::nullopt;
-        continue;
-      }
-      const FlowQueue& flow = flows_[index];
-      const Frame& head = slots_[flow.first].frame;
-      if (!may_send(index, head, flow.sparse)) {
-        set_aside();
-      } else if (std::optional<Taken> taken = serve(index, now, drops)) {
-        return taken;
-      }
+      const FlowIndex index = due(now, may_send);
+      if (index == none) return std::nullopt;
+      if (std::optional<Taken> taken = serve(index, now, drops)) return taken;
     }
+  }
+  /// Whether take() would now find a flow that may send.
+  template <typename MaySend>
+  bool any(Instant now, MaySend&& may_send) {
+    return due(now, may_send) != none;
   }
 
   /// Another flow has this index from now on: what CoDel learnt was not about it.
@@ -119,6 +109,26 @@ class FrameQueue {
     FlowIndex first = none, last = none;
   };
 
+  /// The first flow in turn that may send.
+  template <typename MaySend>
+  FlowIndex due(Instant now, MaySend& may_send) {
+    if (now != aside_at_) {
+      bring_back();
+      aside_at_ = now;
+    }
+    bool asked_all = aside_new_.first == none && aside_old_.first == none;
+    while (true) {
+      const FlowIndex index = next_flow();
+      if (index == none) {
+        bring_back();
+        if (std::exchange(asked_all, true)) return none;
+        continue;
+      }
+      const FlowQueue& flow = flows_[index];
+      if (may_send(index, slots_[flow.first].frame, flow.sparse)) return index;
+      set_aside();
+    }
+  }
   FlowIndex next_flow();
   std::optional<Taken> serve(FlowIndex index, Instant now, DropCounters& drops);
   void drop_from_fattest(DropCounters& drops);

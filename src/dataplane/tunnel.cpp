@@ -241,13 +241,13 @@ void Tunnel::refresh_views(Instant now) {
     comparable &= l.rate.delay_known();
     nearest = std::min(nearest, l.rate.delay_base());
   });
-  follow_links(now);
   // Differences of one-way delays are true; half the round trip is a guess.
   for (LinkView& view : views_) {
     const Link& l = *link(view.id);
     if (view.tier == LinkTier::unusable) continue;
     view.one_way = comparable ? l.rate.delay_base() - nearest : l.rtt.min() / 2;
   }
+  follow_links(now);
   update_schedulers(now);
   views_stale_ = false;
 }
@@ -259,9 +259,10 @@ void Tunnel::follow_links(Instant now) {
   Duration slowest{};
   bool measured = true, lossy = false, fewer = false;
   std::uint64_t rate_bps = 0;
+  const LinkSet striped = scheduler_.striped(views_);
   each_link([&](const Link& l) {
     fewer |= l.carries() ? l.suspect : now - l.since < link_lost_settles;
-    if (!scheduler_.eligible().has(l.id)) return;
+    if (!striped.has(l.id)) return;
     slowest = std::max(slowest, l.rtt.smoothed());
     lossy |= l.loss.ppm() >= loss_ppm_noticed;
     measured &= l.rate.proven();

@@ -181,6 +181,7 @@ class Tunnel {
   bool append_frame(Instant now);
   bool begin_frame(Instant now);
   bool may_begin(FlowIndex flow, const Frame& head, bool sparse, Instant now) const;
+  bool others_could_begin(Instant now);
   std::optional<LinkId> choose_link(const FlowTable::Assignment& lane, std::uint32_t bytes,
                                     bool urgent, Instant now) const;
   bool any_link_ready(Duration wait_max, Instant now) const;

@@ -271,6 +271,19 @@ bool Tunnel::may_begin(FlowIndex flow, const Frame& head, bool sparse, Instant n
   return chosen && can_send(*link(*chosen), now);
 }
 
+/// Whether a link stands idle because of a frame that waits half sent. One that is too far for its
+/// flow does not, unless somebody else would use it.
+bool Tunnel::others_could_begin(Instant now) {
+  bulk_ready_ = any_link_ready(Duration{0}, now);
+  if (!bulk_ready_) return false;
+  const LinkSet striped = scheduler_for(cutting_.lane.entry).striped(views_);
+  bool ready = false;
+  each_link([&](const Link& l) { ready |= striped.has(l.id) && l.pacer.wait(now) == Duration{0}; });
+  return ready || flow_->queue.any(now, [&](FlowIndex flow, const Frame& head, bool sparse) {
+    return may_begin(flow, head, sparse, now);
+  });
+}
+
 /// What is little beside the links' rates takes the best of them and hardly waits; the rest is
 /// striped.
 bool Tunnel::urgent(const FlowTable::Assignment& lane, bool sparse) const {
@@ -328,9 +341,10 @@ bool Tunnel::append_frame(Instant now) {
   } else {
     std::optional<LinkId> chosen =
         choose_link(cutting_.lane, cutting_.frame.size - cutting_.offset, cutting_.urgent, now);
-    // What has begun goes on, whatever the pacing, when others could use the links meanwhile.
+    // What has begun goes on, whatever the pacing, when others could use the links meanwhile. Else
+    // its rest shares a datagram with the next frame.
     const bool begun = cutting_.offset > 0 && cutting_.begun && link(*cutting_.begun)->carries();
-    if (begun && !chosen && any_link_ready(Duration{0}, now)) chosen = cutting_.begun;
+    if (begun && !chosen && others_could_begin(now)) chosen = cutting_.begun;
     if (!chosen || !can_send(*link(*chosen), now)) return false;
     cutting_.begun = chosen;
     if (cutting_.lane.pinned) flow.flows.pin(cutting_.lane.entry, *chosen);

@@ -45,22 +45,33 @@ static bool waits(std::span<const LinkView> links, LinkId id, Duration wait_max)
   return false;
 }
 
-/// Those of them that a flow can be striped over. What a nearer link can carry alone, with bursts
-/// that are over before the farther one's frames would arrive, stays on the nearer one.
+LinkSet Scheduler::striped(std::span<const LinkView> links) const {
+  if (kind_ != SchedulerKind::adaptive) return eligible_;
+  LinkSet found = eligible_;
+  Duration best = Duration::max();
+  for (const LinkView& link : links) {
+    if (eligible_.has(link.id)) best = std::min(best, link.one_way + link.queue);
+  }
+  for (const LinkView& link : links) {
+    if (link.one_way + link.queue - best > stripe_spread_max) found.remove(link.id);
+  }
+  return found;
+}
+
+/// Those of them that are worth it now. What a nearer link can carry alone, with bursts that are
+/// over before the farther one's frames would arrive, stays on the nearer one.
 LinkSet Scheduler::stripe(std::span<const LinkView> links, LinkSet among,
                           std::uint64_t backlog_bytes) const {
-  Duration best = Duration::max(), soonest = Duration::max();
+  const LinkSet near = striped(links);
+  Duration soonest = Duration::max();
   for (const LinkView& link : links) {
-    if (!eligible_.has(link.id)) continue;
-    const Duration delay = link.one_way + link.queue;
-    best = std::min(best, delay);
     if (!among.has(link.id)) continue;
     const Duration carried = predicted_delivery(link, backlog_bytes) - link.wait;
     soonest = std::min(soonest, carried + link.busy);
   }
   for (const LinkView& link : links) {
-    const Duration delay = link.one_way + link.queue;
-    if (delay - best > stripe_spread_max || delay - stripe_slack > soonest) among.remove(link.id);
+    const bool late = link.one_way + link.queue - stripe_slack > soonest;
+    if (late || !near.has(link.id)) among.remove(link.id);
   }
   return among;
 }

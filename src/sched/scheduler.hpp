@@ -34,6 +34,8 @@ class Scheduler {
   void update(std::span<const LinkView> links, Instant now);
   /// Links that update() found eligible; a redundant frame goes on all of them.
   LinkSet eligible() const { return eligible_; }
+  /// Those of them that a flow may be striped over: not what is too far behind the best.
+  LinkSet striped(std::span<const LinkView> links) const;
   /// The link for `bytes` more of the flow with this hash; none when no link is eligible, or when
   /// those that this scheduler allows have to wait for their pacing. `links` has the current facts,
   /// in the order of update(). `except` is avoided where another is eligible. What is urgent (a

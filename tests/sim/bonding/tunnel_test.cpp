@@ -38,6 +38,23 @@ TEST_CASE("two lines give one flow more than one line can") {
   CHECK(both.goodput_bps > 1.5 * one.goodput_bps);
 }
 
+TEST_CASE("a line too far to be striped over costs a flow nothing") {
+  BondingOptions options;
+  options.measured = seconds(8);
+  const std::string near = "rate=40M delay=35ms";
+  const std::string far = "rate=20M delay=320ms jitter=20ms loss=0.5%";
+  for (options.seed = 1; options.seed <= 3; ++options.seed) {
+    for (options.flows = 1; options.flows <= 4; options.flows += 3) {
+      CAPTURE(options.seed, options.flows);
+      const BondingRun one = run_bonding(BondingWorld::Kind::tunnel, {near}, options);
+      const BondingRun both = run_bonding(BondingWorld::Kind::tunnel, {near, far}, options);
+      CHECK(both.goodput_bps > 0.99 * one.goodput_bps);
+      // CoDel acts as soon as it would on the near line alone: what waits is no more.
+      CHECK(both.retransmitted < one.retransmitted + 50);
+    }
+  }
+}
+
 TEST_CASE("hosts outside the tunnel share a line with it") {
   BondingWorld world(BondingWorld::Kind::tunnel, {"rate=20M delay=10ms"}, {});
   const TcpFlow& inside = world.add_tcp(Side::client, seconds(2));

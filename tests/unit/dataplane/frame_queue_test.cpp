@@ -210,6 +210,21 @@ TEST_CASE_METHOD(Fixture, "what may go now is found although it was refused at t
   CHECK(take().value().flow == 1);
 }
 
+TEST_CASE_METHOD(Fixture, "asking whether any flow may send takes nothing and moves nobody",
+                 "[frame_queue]") {
+  push(1, 100);
+  push(2, 100);
+  const auto only = [](FlowIndex wanted) {
+    return [=](FlowIndex flow, const Frame&, bool) { return flow == wanted; };
+  };
+  CHECK(queue.any(now, only(2)));
+  CHECK(queue.any(now, only(1)));
+  CHECK_FALSE(queue.any(now, only(3)));
+  CHECK(queue.size() == 2);
+  CHECK(order(2) == Flows{1, 2});
+  CHECK_FALSE(queue.any(now, only(1)));
+}
+
 TEST_CASE_METHOD(Fixture, "nothing is given only when each flow was asked", "[frame_queue]") {
   for (FlowIndex flow = 0; flow < 300; ++flow) push(flow, 100);
   for (int round = 0; round < 3; ++round) {

@@ -342,8 +342,7 @@ TEST_CASE("a farther link is left alone while the nearer one's bursts end before
   CHECK(scheduler.pick(links, 1000, 0, set_of({0})) == LinkId{1});
 }
 
-TEST_CASE("a slow link that is near does not keep a burst from a fast one that is far",
-          "[sched]") {
+TEST_CASE("a slow link that is near does not keep a burst from a fast one that is far", "[sched]") {
   std::vector<LinkView> links = {view(0), view(1)};
   links[1].one_way = links[0].one_way + milliseconds(40);
   links[0].rate_bps = 1'000'000, links[1].rate_bps = 100'000'000;
@@ -376,6 +375,22 @@ TEST_CASE("a link too far from the best takes no part in striping, but does alon
   links[0].tier = LinkTier::unusable;
   scheduler.update(links, start);
   CHECK(scheduler.pick(links, 1000, 0) == LinkId{1});
+}
+
+TEST_CASE("what is too far to be striped over is named, and only adaptive cares", "[sched]") {
+  std::vector<LinkView> links = {view(0), view(1), view(2)};
+  links[1].one_way = links[0].one_way + Scheduler::stripe_spread_max + nanoseconds(1);
+  links[2].tier = LinkTier::unusable;
+  Scheduler adaptive(SchedulerKind::adaptive), round_robin(SchedulerKind::round_robin);
+  adaptive.update(links, start);
+  round_robin.update(links, start);
+  LinkSet near;
+  near.add(LinkId{0});
+  CHECK(adaptive.striped(links) == near);
+  CHECK(round_robin.striped(links) == round_robin.eligible());
+  // A queue counts as distance, too.
+  links[0].queue = milliseconds(1);
+  CHECK(adaptive.striped(links) == adaptive.eligible());
 }
 
 TEST_CASE("round-robin with equal weights follows the rates, with given ones it waits", "[sched]") {
