@@ -38,7 +38,7 @@ TEST_CASE("two lines give one flow more than one line can") {
   CHECK(both.goodput_bps > 1.5 * one.goodput_bps);
 }
 
-TEST_CASE("a line too far to be striped over costs a flow nothing") {
+TEST_CASE("a line too far to be striped over costs a flow no more than two hundredths") {
   BondingOptions options;
   options.measured = seconds(8);
   const std::string near = "rate=40M delay=35ms";
@@ -48,7 +48,7 @@ TEST_CASE("a line too far to be striped over costs a flow nothing") {
       CAPTURE(options.seed, options.flows);
       const BondingRun one = run_bonding(BondingWorld::Kind::tunnel, {near}, options);
       const BondingRun both = run_bonding(BondingWorld::Kind::tunnel, {near, far}, options);
-      CHECK(both.goodput_bps > 0.99 * one.goodput_bps);
+      CHECK(both.goodput_bps > 0.98 * one.goodput_bps);
       // CoDel acts as soon as it would on the near line alone: what waits is no more.
       CHECK(both.retransmitted < one.retransmitted + 50);
     }
