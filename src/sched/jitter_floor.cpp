@@ -6,7 +6,7 @@ namespace mwtun {
 
 static constexpr double memory = 40, enough = 15;  // Stretches.
 static constexpr double follows_not = 0.35, follows = 0.7;
-static constexpr double noise_in_height = 8;
+static constexpr double noise_in_height = 8, noise_assumed = 3;
 static constexpr double fades = 0.9;
 
 void JitterFloor::add(const Stretch& s) {
@@ -32,6 +32,10 @@ void JitterFloor::add(const Stretch& s) {
     return;
   }
   count_ = x_ = y_ = xx_ = xy_ = queue_ = 0;
+}
+
+void JitterFloor::assume(double noise_s) {
+  height_s_ = noise_assumed * noise_s;
 }
 
 void JitterFloor::lower(Duration most) {

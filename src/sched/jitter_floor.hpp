@@ -19,6 +19,8 @@ class JitterFloor {
     double noise_s = 0;         // Mean change that nothing explains.
   };
   void add(const Stretch& s);
+  /// Nothing was seen of it under load so far: what is likely from the noise without.
+  void assume(double noise_s);
   /// The line's delay fell below the floor while it was loaded.
   void lower(Duration most);
   void reset() { *this = JitterFloor{}; }

@@ -16,8 +16,10 @@ static constexpr double alone_memory_s = 20, alone_known_s = 5;
 static constexpr double loss_noticed = 0.02;
 static constexpr double lost_least = 5;  // Datagrams; fewer are chance.
 static constexpr double starved_most = 0.25;
+static constexpr double full_bytes_least = 12'000;  // Of a sender with pauses; less fills no line.
 static constexpr double noise_in_target = 3, noise_in_standing = 1.5, noise_in_first = 2;
 static constexpr double trusted_error = 0.03;
+static constexpr double jitter_least_s = 0.001;
 static constexpr double noise_most_s = 0.050;
 static constexpr unsigned light_enough = 8, light_memory = 64;  // Samples.
 static constexpr Duration base_window = seconds(10);
@@ -117,6 +119,9 @@ void RateControl::note_noise(const RateFeedback& f) {
   // sent is the line's own doing.
   if (!proven_) noise_s_ = light_seen_ >= light_enough ? light_noise_s_ : to_s(f.rtt_variance) / 8;
   noise_s_ = std::min(noise_s_, noise_most_s);
+  // What is less may be the bursts of others.
+  const bool jitters = light_seen_ >= light_enough && light_noise_s_ > jitter_least_s;
+  if (!proven_) jitter_.assume(jitters ? light_noise_s_ : 0);
   own_target_ = std::clamp<Duration>(from_s(40.0 * 8 * f.datagram_bytes / capacity),
                                      milliseconds(1), milliseconds(6));
   target_ = own_target_ + from_s(noise_in_target * noise_s_);
@@ -177,7 +182,8 @@ RateControl::Span RateControl::span(std::size_t back) const {
   for (std::size_t i = 0; i <= back; ++i) least = std::min(least, at(i).delay - floor());
   least -= from_s((proven_ ? noise_in_standing : noise_in_first) * noise_s_);
   s.standing = least > own_target_ / 4;
-  s.full = s.standing && microseconds(to.paused_us - from.paused_us) < least;
+  s.full = s.standing && microseconds(to.paused_us - from.paused_us) < least &&
+           (!s.starved || sent >= full_bytes_least);
   s.trust = std::min(1.0, trusted_error * to_s(to.arrived - from.arrived) / (2 * noise_s_ + 1e-9));
   return s;
 }

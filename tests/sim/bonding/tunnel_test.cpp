@@ -55,6 +55,19 @@ TEST_CASE("a line too far to be striped over costs a flow no more than two hundr
   }
 }
 
+TEST_CASE("jitter that pings meet does not make a line a slow one") {
+  BondingOptions options;
+  for (options.seed = 1; options.seed <= 5; ++options.seed) {
+    CAPTURE(options.seed);
+    BondingWorld world(BondingWorld::Kind::tunnel, {"rate=50M delay=20ms jitter=20ms"}, options);
+    world.add_ping(seconds(1));
+    world.run_until(seconds(5));
+    for (const Side side : {Side::client, Side::server}) {
+      CHECK(world.tunnel().report(side).links.at(0).pacing_bps >= 40'000'000);
+    }
+  }
+}
+
 TEST_CASE("hosts outside the tunnel share a line with it") {
   BondingWorld world(BondingWorld::Kind::tunnel, {"rate=20M delay=10ms"}, {});
   const TcpFlow& inside = world.add_tcp(Side::client, seconds(2));

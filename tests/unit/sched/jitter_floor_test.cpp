@@ -56,6 +56,20 @@ TEST_CASE("a floor sinks again when the delay follows what is sent", "[jitter]")
   CHECK(floor.height() == milliseconds(2));
 }
 
+TEST_CASE("what is assumed of a floor gives way to what is seen", "[jitter]") {
+  JitterFloor floor;
+  floor.assume(0.004);
+  CHECK(floor.height() == milliseconds(12));
+  SECTION("upwards, when the delay does not follow what is sent") {
+    run(floor, {.follows = 0, .queue_s = 0.012}, 24);
+    CHECK(floor.height() > milliseconds(15));
+  }
+  SECTION("downwards, when it does") {
+    run(floor, {.follows = 1}, 200);
+    CHECK(floor.height() < milliseconds(5));
+  }
+}
+
 TEST_CASE("a floor is no higher than the noise of the line can explain", "[jitter]") {
   JitterFloor floor;
   run(floor, {.follows = 0, .noise_s = 0.001, .queue_s = 0.100}, 400);
