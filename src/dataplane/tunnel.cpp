@@ -4,6 +4,7 @@
 
 #include "base/planted.hpp"
 #include "dataplane/offload_check.hpp"
+#include "dataplane/queue_settings.hpp"
 
 namespace mwtun {
 
@@ -12,10 +13,6 @@ static constexpr std::size_t frame_bytes_min = 14;
 static constexpr std::size_t frame_overhead_max = 14 + 8;  // Ethernet and two VLAN tags.
 static constexpr std::size_t super_frame_bytes_max = 65535;
 static constexpr std::size_t events_max = 256;
-static constexpr Duration codel_interval_min = milliseconds(100);
-/// What does not listen to CoDel gets no more than this of queue.
-static constexpr std::uint64_t queue_ms_max = 400;
-static constexpr std::uint64_t queue_bytes_least = 128 * 1024;
 static constexpr Duration link_lost_settles = seconds(1);
 static constexpr std::uint32_t loss_ppm_noticed = 1'000;
 static constexpr std::uint64_t rate_unknown_bps = 10'000'000;
@@ -252,38 +249,31 @@ void Tunnel::refresh_views(Instant now) {
   views_stale_ = false;
 }
 
-/// The queue's settings follow what the links are: a flow over the slowest must not be told to slow
-/// down before it can have heard.
+/// The queue's settings follow what the links are.
 void Tunnel::follow_links(Instant now) {
   if (!flow_) return;
-  Duration slowest{};
-  bool measured = true, lossy = false, fewer = false;
-  std::uint64_t rate_bps = 0;
+  LinksAbility all;
+  double swing_bps = 0;
   const LinkSet striped = scheduler_.striped(views_);
   each_link([&](const Link& l) {
-    fewer |= l.carries() ? l.suspect : now - l.since < link_lost_settles;
+    all.fewer |= l.carries() ? l.suspect : now - l.since < link_lost_settles;
     if (!striped.has(l.id)) return;
-    slowest = std::max(slowest, l.rtt.smoothed());
-    lossy |= l.loss.ppm() >= loss_ppm_noticed;
-    measured &= l.rate.proven();
-    rate_bps += l.rate.proven() ? l.rate.pacing_bps()
-                                : std::max(rate_unknown_bps, 4 * l.delivered_meter.bps(now));
+    const std::uint64_t bps = l.rate.proven()
+                                  ? l.rate.pacing_bps()
+                                  : std::max(rate_unknown_bps, 4 * l.delivered_meter.bps(now));
+    const std::uint64_t peak_bps = std::max(bps, l.rate.peak_bps());
+    all.slowest = std::max(all.slowest, l.rtt.smoothed());
+    all.lossy |= l.loss.ppm() >= loss_ppm_noticed;
+    all.measured &= l.rate.proven();
+    all.bps += bps, all.peak_bps += peak_bps;
+    swing_bps += l.rate.swing() * static_cast<double>(peak_bps);
   });
-  Duration interval = std::max<Duration>(codel_interval_min, 2 * slowest);
-  // What queues while a link's rate is still being found, or because one has just failed and what
-  // it had on its way goes again, is not the senders' doing.
-  if (!measured || fewer) interval *= 3;
-  rate_bps_ = rate_bps;
-  // A frame or two must fit the target, however slow the links are.
-  const std::uint64_t frames_ns =
-      3 * 1514 * 8'000'000'000ull / std::max<std::uint64_t>(rate_bps, 1);
-  const Duration frames{static_cast<std::int64_t>(frames_ns)};
-  // While a loss is repaired the flow stands still, and then comes at once.
-  const Duration standstill = lossy ? slowest : Duration{0};
-  flow_->queue.set_codel(std::clamp<Duration>(frames, interval / 10, interval / 2) + standstill,
-                         interval);
-  flow_->queue.set_bytes_max(
-      std::max<std::uint64_t>(queue_bytes_least, rate_bps / 8 * queue_ms_max / 1000));
+  // What swings counts by its part of the whole.
+  if (all.peak_bps > 0) all.swing = swing_bps / static_cast<double>(all.peak_bps);
+  rate_bps_ = all.bps;
+  const QueueSettings settings = queue_settings(all);
+  flow_->queue.set_codel(settings.target, settings.interval);
+  flow_->queue.set_bytes_max(settings.bytes_max);
 }
 
 std::vector<const Link*> Tunnel::links_with_path() const {

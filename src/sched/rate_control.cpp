@@ -41,6 +41,7 @@ static Duration from_s(double s) {
 void RateControl::path_changed() {
   base_ = base_now_ = Duration::max();
   jitter_.reset();
+  swing_.reset();
   queue_ = Duration{0};
   count_ = 0;
   noise_s_ = light_noise_s_ = 0;
@@ -253,6 +254,7 @@ void RateControl::steer(const RateFeedback& f, Instant now) {
     follow(s, rounds);
     // What came before the first queue says nothing of the capacity.
     if (!proven_) return;
+    if (s.full && !competes_) swing_.add(capacity_, now);
     const double horizon_s = std::max({0.040, to_s(round_) / 4, 10 * noise_s_});
     const double error_s = to_s(target_) - predicted_queue_s(f.sent_bytes_now, now);
     const double gain = std::clamp(1 + error_s / horizon_s, gain_least, gain_most);

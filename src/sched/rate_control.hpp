@@ -1,8 +1,10 @@
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
 #include "base/time.hpp"
+#include "sched/capacity_swing.hpp"
 #include "sched/fair_share.hpp"
 #include "sched/foreign_queue.hpp"
 #include "sched/jitter_floor.hpp"
@@ -55,6 +57,12 @@ class RateControl {
   std::uint64_t capacity_bps() const {
     return static_cast<std::uint64_t>(capacity_ * (1 - loss_usual_));
   }
+  /// The most it was lately; what is long ago counts less.
+  std::uint64_t peak_bps() const {
+    return static_cast<std::uint64_t>(std::max(capacity_, alone_bps_) * (1 - loss_usual_));
+  }
+  /// How much it goes up and down, from 0 to 1.
+  double swing() const { return swing_.degree(); }
   /// It was seen full: it can hardly do more than capacity_bps().
   bool proven() const { return proven_; }
   /// Delay that queues in the line add now.
@@ -142,6 +150,7 @@ class RateControl {
   Instant check_until_{}, hold_until_{};
 
   Instant drain_until_{};
+  CapacitySwing swing_;
   ForeignQueue foreign_;
   FairShare share_;
   bool competes_ = false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <deque>
 #include <functional>
 #include <random>
@@ -207,6 +208,16 @@ TEST_CASE("the rate follows the line down and up within about a second", "[rate]
   CHECK(slow.loss < 0.001);
   line.run_until(11);
   CHECK(line.run_until(14).delivered_bps > 95e6);
+}
+
+TEST_CASE("only a line whose rate goes up and down is said to swing", "[rate]") {
+  PacedLine cable({}), jitters({.rate_bps = constant(50e6), .jitter_s = 0.005});
+  PacedLine phone({.rate_bps = [](double t) { return std::fmod(t, 1) < 0.5 ? 20e6 : 7e6; }});
+  for (PacedLine* line : {&cable, &jitters, &phone}) line->run_until(10);
+  CHECK(cable.control.swing() == 0);
+  CHECK(jitters.control.swing() == 0);
+  CHECK(phone.control.swing() == 1);
+  CHECK(phone.control.peak_bps() > 15'000'000);
 }
 
 TEST_CASE("random loss does not slow a line down", "[rate]") {
