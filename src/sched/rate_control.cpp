@@ -311,7 +311,9 @@ void RateControl::grow(const Span& s, double rounds, Instant now) {
   // First so little that a quarter of the target's queue may come of it, then twice as much each
   // round.
   const double first = std::min(0.05, 0.25 * to_s(target_) / to_s(round_));
-  growth_ = std::clamp(growth_ * (1 + rounds), first, growth_most);
+  // Where the capacity comes and goes, it is back as suddenly.
+  const double least = std::lerp(first, growth_most, swing_.degree());
+  growth_ = std::clamp(growth_ * (1 + rounds), least, growth_most);
   rate_ *= 1 + (proven_ ? growth_ : growth_starting) * rounds;
   // What was never seen to arrive is not believed for long.
   const double ahead = proven_ ? 1 + 2 * growth_ : 2;

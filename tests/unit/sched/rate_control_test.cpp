@@ -220,6 +220,14 @@ TEST_CASE("only a line whose rate goes up and down is said to swing", "[rate]") 
   CHECK(phone.control.peak_bps() > 15'000'000);
 }
 
+TEST_CASE("a line that swings is soon full again after each dip", "[rate]") {
+  PacedLine line({.rate_bps = [](double t) { return std::fmod(t, 1.5) < 1 ? 40e6 : 4e6; },
+                  .delay_s = constant(0.030),
+                  .back_s = 0.030});
+  line.run_until(6);
+  CHECK(line.run_until(36).delivered_bps > 0.42 * 28e6);
+}
+
 TEST_CASE("random loss does not slow a line down", "[rate]") {
   const double loss = GENERATE(0.01, 0.05);
   PacedLine line({.loss = constant(loss)});
