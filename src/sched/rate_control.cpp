@@ -18,7 +18,7 @@ static constexpr double lost_least = 5;  // Datagrams; fewer are chance.
 static constexpr double starved_most = 0.25;
 static constexpr double full_bytes_least = 12'000;  // Of a sender with pauses; less fills no line.
 static constexpr double noise_in_target = 3, noise_in_standing = 1.5, noise_in_first = 2;
-static constexpr double trusted_error = 0.03;
+static constexpr double trusted_error = 0.03, trust_for_swing = 0.5;
 static constexpr double jitter_least_s = 0.001;
 static constexpr double noise_most_s = 0.050;
 static constexpr unsigned light_enough = 8, light_memory = 64;  // Samples.
@@ -254,7 +254,8 @@ void RateControl::steer(const RateFeedback& f, Instant now) {
     follow(s, rounds);
     // What came before the first queue says nothing of the capacity.
     if (!proven_) return;
-    if (s.full && !competes_) swing_.add(capacity_, now);
+    // What jitter makes of the capacity is no swing.
+    if (s.full && s.trust > trust_for_swing && !competes_) swing_.add(capacity_, now);
     const double horizon_s = std::max({0.040, to_s(round_) / 4, 10 * noise_s_});
     const double error_s = to_s(target_) - predicted_queue_s(f.sent_bytes_now, now);
     const double gain = std::clamp(1 + error_s / horizon_s, gain_least, gain_most);

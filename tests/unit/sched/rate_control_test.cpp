@@ -211,7 +211,7 @@ TEST_CASE("the rate follows the line down and up within about a second", "[rate]
 }
 
 TEST_CASE("only a line whose rate goes up and down is said to swing", "[rate]") {
-  PacedLine cable({}), jitters({.rate_bps = constant(50e6), .jitter_s = 0.005});
+  PacedLine cable({}), jitters({.rate_bps = constant(50e6), .jitter_s = 0.020});
   PacedLine phone({.rate_bps = [](double t) { return std::fmod(t, 1) < 0.5 ? 20e6 : 7e6; }});
   for (PacedLine* line : {&cable, &jitters, &phone}) line->run_until(10);
   CHECK(cable.control.swing() == 0);
