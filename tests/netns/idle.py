@@ -12,7 +12,7 @@ from lab.tunnel import cpu_seconds
 from lab.world import World
 
 SECONDS = 3
-SHARE_MAX = 0.02
+SHARE_MAX = 0.04
 
 
 def test(lab):
