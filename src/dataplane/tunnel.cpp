@@ -229,20 +229,23 @@ void Tunnel::refresh_views(Instant now) {
   views_.clear();
   any_carries_ = false;
   Duration nearest = Duration::max();
-  bool comparable = true;
+  bool comparable = true, some_known = false;
   each_link([&](Link& l) {
     l.rate.set_limit(config_.initiator ? l.config.rate_up_bps_max : l.config.rate_down_bps_max);
     views_.push_back(l.view(now));
     if (views_.back().tier == LinkTier::unusable) return;
     any_carries_ = true;
     comparable &= l.rate.delay_known();
+    some_known |= l.rtt.known();
     nearest = std::min(nearest, l.rate.delay_base());
   });
-  // Differences of one-way delays are true; half the round trip is a guess.
+  // Differences of one-way delays are true; half the round trip is a guess. Nothing is striped over
+  // a link that has not answered yet while there is one that has.
   for (LinkView& view : views_) {
     const Link& l = *link(view.id);
     if (view.tier == LinkTier::unusable) continue;
     view.one_way = comparable ? l.rate.delay_base() - nearest : l.rtt.min() / 2;
+    if (!l.rtt.known() && some_known) view.one_way = 2 * Scheduler::stripe_spread_max;
   }
   follow_links(now);
   update_schedulers(now);

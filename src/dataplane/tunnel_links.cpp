@@ -139,6 +139,7 @@ void Tunnel::link_answered(Link& l, Instant now) {
   if (l.state == LinkState::lossy || l.state == LinkState::up || !l.validated || !l.has_path)
     return;
   set_state(l, LinkState::up, LinkReason::validated, now);
+  l.want_ping |= !l.rtt.known();
   l.next_probe = now + (l.hold.held() ? probe_interval_held : probe_interval_idle);
 }
 

@@ -50,7 +50,8 @@ LinkSet Scheduler::striped(std::span<const LinkView> links) const {
   LinkSet found = eligible_;
   Duration best = Duration::max();
   for (const LinkView& link : links) {
-    if (eligible_.has(link.id)) best = std::min(best, link.one_way + link.queue);
+    // A queue at the near end passes; while it stands the far end is no nearer.
+    if (eligible_.has(link.id)) best = std::min(best, link.one_way);
   }
   for (const LinkView& link : links) {
     if (link.one_way + link.queue - best > stripe_spread_max) found.remove(link.id);

@@ -388,9 +388,13 @@ TEST_CASE("what is too far to be striped over is named, and only adaptive cares"
   near.add(LinkId{0});
   CHECK(adaptive.striped(links) == near);
   CHECK(round_robin.striped(links) == round_robin.eligible());
-  // A queue counts as distance, too.
-  links[0].queue = milliseconds(1);
+  // A far queue counts as distance; one at the near end passes, and brings the far end no nearer.
+  links[0].queue = milliseconds(60);
+  CHECK(adaptive.striped(links) == near);
+  links[1].one_way -= milliseconds(1);
   CHECK(adaptive.striped(links) == adaptive.eligible());
+  links[1].queue = milliseconds(1);
+  CHECK(adaptive.striped(links) == near);
 }
 
 TEST_CASE("round-robin with equal weights follows the rates, with given ones it waits", "[sched]") {
