@@ -31,7 +31,7 @@ LinkView Link::view(Instant now) const {
 
 Duration Link::suspect_after() const {
   if (!rtt.known()) return milliseconds(500);
-  const Duration slack = std::max<Duration>(milliseconds(30), 6 * rtt.variance());
+  const Duration slack = std::max<Duration>(milliseconds(30), 7 * rtt.variance());
   // A line whose delay swings has done so just now.
   const Duration peak = std::min(rtt.peak(), 4 * rtt.smoothed() + milliseconds(200));
   return std::max(rtt.smoothed() + slack, peak + ack_delay_max) + ack_delay_max;

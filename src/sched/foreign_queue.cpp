@@ -2,7 +2,8 @@
 
 namespace mwtun {
 
-static constexpr Duration contested_for = seconds(15);
+static constexpr Duration contested_for = seconds(60), base_kept_for = seconds(60);
+static constexpr Duration unraised_for = seconds(15);
 static constexpr Duration check_every_least = seconds(2), check_every_most = seconds(32);
 static constexpr Duration check_most = milliseconds(400);
 
@@ -11,7 +12,7 @@ static double to_s(Duration d) {
 }
 
 bool ForeignQueue::stands(const Seen& seen, Instant now) {
-  if (seen.queue <= 3 * seen.target / 2) {
+  if (seen.queue <= seen.alone) {
     reset_queue();
     return false;
   }
@@ -34,11 +35,13 @@ bool ForeignQueue::stands(const Seen& seen, Instant now) {
   if (lasts) over_s_ = 0;
   if (!verdict) return false;
   if (!contested(now)) {
-    base_before_ = seen.base;
+    // What is the least now may have his queue in it still.
+    base_before_ = now < base_kept_until_ ? std::min(base_before_, seen.base) : seen.base;
     check_every_ = check_every_least;
     plan_check(now);
   }
   contested_until_ = now + contested_for;
+  base_kept_until_ = contested_until_ + base_kept_for;
   return true;
 }
 
@@ -50,7 +53,13 @@ bool ForeignQueue::checks(const Seen& seen, Instant now) {
     return false;
   }
   const Duration raised = seen.base - base_before_;
-  if (!contested(now) || now < check_at_ || raised < seen.target) return false;
+  if (!contested(now)) return false;
+  if (raised < seen.target) {
+    // There is nothing to check. He may be back soon, or have ended.
+    contested_until_ = std::min(contested_until_, now + unraised_for);
+    return false;
+  }
+  if (now < check_at_) return false;
   raised_then_ = raised;
   check_least_ = seen.delay;
   check_end_ = now + std::min<Duration>(raised * 3 / 2, check_most) + seen.round;

@@ -18,6 +18,7 @@ class ForeignQueue {
   struct Seen {
     Duration base{};   // Least delay,
     Duration queue{};  // and what it is exceeded by.
+    Duration alone{};  // The longest that it should be with nobody else there.
     Duration delay{};  // The newest.
     Duration target{};
     Duration round{};
@@ -52,7 +53,8 @@ class ForeignQueue {
   Duration queue_over_{};  // this.
   Instant contested_until_{};
 
-  Duration base_before_{};  // Before the first verdict.
+  Duration base_before_{};  // Before the first verdict,
+  Instant base_kept_until_{};  // which still holds for a verdict before then.
   Duration check_every_{};
   Instant check_at_{}, check_end_{}, settled_at_{};
   Duration raised_then_{}, check_least_{};

@@ -12,7 +12,7 @@ static constexpr double growth_most = 0.25;
 static constexpr double gain_least = 0.25, gain_most = 1.1;
 static constexpr double gain_draining = 0.6, gain_checking = 0.3;
 static constexpr double share_alone_most = 0.5, share_arrives_least = 0.65;
-static constexpr double alone_memory_s = 20, alone_known_s = 5;
+static constexpr double alone_memory_s = 60, alone_known_s = 5;
 static constexpr double loss_noticed = 0.02;
 static constexpr double lost_least = 5;  // Datagrams; fewer are chance.
 static constexpr double starved_most = 0.25;
@@ -235,6 +235,7 @@ void RateControl::steer(const RateFeedback& f, Instant now) {
   lost_recently_ = lost_recently_ * keep + datagrams * s.loss;
   const ForeignQueue::Seen seen{.base = base_,
                                 .queue = queue_,
+                                .alone = own_target_ * 11 / 10 + 2 * (target_ - own_target_),
                                 .delay = f.delay,
                                 .target = target_,
                                 .round = round_,

@@ -259,7 +259,7 @@ Figures idle_cost(const BondingOptions& options) {
 /// Jitter is no failure: what is sent again although nothing was lost.
 Figures false_suspicion(const BondingOptions& options) {
   double repaired = 0, chunks = 0, lost = 0;
-  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
     BondingOptions seeded = options;
     seeded.seed = options.seed * 100 + seed;
     BondingWorld world(Kind::tunnel,

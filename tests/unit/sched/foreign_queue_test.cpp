@@ -12,6 +12,7 @@ struct Course {
   ForeignQueue foreign;
   ForeignQueue::Seen seen{.base = 100ms,
                           .queue = 60ms,
+                          .alone = 12ms,
                           .delay = 160ms,
                           .target = 8ms,
                           .round = 50ms,
@@ -88,4 +89,38 @@ TEST_CASE("a check that meets the old delay finds that nobody else is there", "[
   CHECK(course.foreign.found_gone());
   CHECK_FALSE(course.foreign.found_gone());
   CHECK(course.foreign.found_base() == 104ms);
+}
+
+TEST_CASE("one who is back within a minute is measured from the delay before he first came",
+          "[foreign]") {
+  Course course;
+  course.raise();
+  REQUIRE(course.check_begins(Instant{1010s}));
+  course.seen.delay = 104ms;
+  while (course.foreign.checks(course.seen, course.now)) course.now += 10ms;
+  REQUIRE(course.foreign.found_gone());
+  course.now += 50s;
+  // What is the least now still has some of his queue in it.
+  course.seen.base = 130ms, course.seen.queue = 60ms, course.seen.delay = 190ms;
+  while (!course.step()) REQUIRE(course.now < Instant{1070s});
+  course.seen.base += course.seen.queue, course.seen.queue = 0ms;
+  REQUIRE(course.check_begins(Instant{1070s}));
+  while (course.foreign.checks(course.seen, course.now)) course.now += 10ms;
+  CHECK_FALSE(course.foreign.found_gone());
+  CHECK(course.foreign.found_base() == 190ms);
+  course.seen.delay = 104ms;
+  REQUIRE(course.check_begins(Instant{1080s}));
+  while (course.foreign.checks(course.seen, course.now)) course.now += 10ms;
+  CHECK(course.foreign.found_gone());
+}
+
+TEST_CASE("a verdict outlasts a minute of silence, but not a delay as short as before",
+          "[foreign]") {
+  Course course;
+  course.raise();
+  CHECK(course.foreign.contested(course.now + 59s));
+  course.seen.base = 102ms;
+  CHECK_FALSE(course.foreign.checks(course.seen, course.now));
+  CHECK(course.foreign.contested(course.now + 14s));
+  CHECK_FALSE(course.foreign.contested(course.now + 16s));
 }
