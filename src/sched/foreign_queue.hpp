@@ -53,7 +53,7 @@ class ForeignQueue {
   Duration queue_over_{};  // this.
   Instant contested_until_{};
 
-  Duration base_before_{};  // Before the first verdict,
+  Duration base_before_{};     // Before the first verdict,
   Instant base_kept_until_{};  // which still holds for a verdict before then.
   Duration check_every_{};
   Instant check_at_{}, check_end_{}, settled_at_{};

@@ -233,9 +233,12 @@ void RateControl::steer(const RateFeedback& f, Instant now) {
   if (s.loss < loss_usual_ || little) loss_usual_ += (s.loss - loss_usual_) * rounds / 8;
   sent_recently_ = sent_recently_ * keep + datagrams;
   lost_recently_ = lost_recently_ * keep + datagrams * s.loss;
+  // A stranger may keep hardly more than we would, where only our own datagrams queue; what the
+  // line's jitter adds to the target says less.
+  const Duration alone = own_target_ * 11 / 10 + 2 * (target_ - own_target_);
   const ForeignQueue::Seen seen{.base = base_,
                                 .queue = queue_,
-                                .alone = own_target_ * 11 / 10 + 2 * (target_ - own_target_),
+                                .alone = alone,
                                 .delay = f.delay,
                                 .target = target_,
                                 .round = round_,

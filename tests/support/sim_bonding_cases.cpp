@@ -276,8 +276,7 @@ Figures false_suspicion(const BondingOptions& options) {
     }
     lost += static_cast<double>(source.summary(at(seconds(2)), at(seconds(12))).lost);
   }
-  return {{"sent again", 100 * repaired / chunks, "%", Bound::most, 0.1},
-          {"lost", lost, "frames"}};
+  return {{"sent again", 100 * repaired / chunks, "%", Bound::most, 0.1}, {"lost", lost, "frames"}};
 }
 
 constexpr std::array cases{

@@ -90,6 +90,9 @@ TEST_CASE("an interface that goes and comes back costs no frame") {
 TEST_CASE("one flow keeps its order over links of 5 and 80 ms") {
   holds("order_over_unequal_links", 4);
 }
+TEST_CASE("nothing goes by a far link that has just come up") {
+  holds("far_link_joins_late", 4);
+}
 TEST_CASE("a hole in one flow delays no other") {
   holds("one_hole_holds_one_flow", 2);
 }

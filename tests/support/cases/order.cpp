@@ -29,6 +29,24 @@ Outcome order_over_unequal_links(std::uint64_t seed) {
   return world.oracle.violation();
 }
 
+/// The near link is up after some 20 ms, the far one after some 650; its distance is known when it
+/// has answered once.
+Outcome far_link_joins_late(std::uint64_t seed) {
+  World world(pair_over(seed, {line(milliseconds(5)), line(milliseconds(320))}));
+  TrafficOptions bulk = traffic(FlowKind::tcp4, true, milliseconds(2), milliseconds(200));
+  const std::size_t flow = world.add_traffic(bulk);
+  bulk.up = false;
+  const std::size_t back = world.add_traffic(bulk);
+  world.run_until(seconds(6));
+  world.stop_traffic();
+  world.run_for(seconds(3));
+  for (const std::size_t id : {flow, back}) {
+    expect_all_delivered(world, id);
+    expect_latency(world, id, milliseconds(50), "a far link that comes up delays nothing");
+  }
+  return world.oracle.violation();
+}
+
 Outcome one_hole_holds_one_flow(std::uint64_t seed) {
   World world(pair_over(seed, {line(milliseconds(50)), line(milliseconds(50))}));
   const std::size_t a = world.add_flow(FlowKind::tcp4, 0, true);
@@ -235,6 +253,7 @@ Outcome forged_numbers_move_nothing(std::uint64_t seed) {
 
 constexpr Case cases[] = {
     {"order_over_unequal_links", order_over_unequal_links},
+    {"far_link_joins_late", far_link_joins_late},
     {"one_hole_holds_one_flow", one_hole_holds_one_flow},
     {"young_streams_have_no_holes", young_streams_have_no_holes},
     {"full_queue_leaves_no_holes", full_queue_leaves_no_holes},

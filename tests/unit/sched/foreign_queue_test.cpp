@@ -114,7 +114,7 @@ TEST_CASE("one who is back within a minute is measured from the delay before he 
   CHECK(course.foreign.found_gone());
 }
 
-TEST_CASE("a verdict outlasts a minute of silence, but not a delay as short as before",
+TEST_CASE("a verdict lasts a minute, and less where the delay is as short as before",
           "[foreign]") {
   Course course;
   course.raise();
