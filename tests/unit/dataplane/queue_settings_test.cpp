@@ -4,12 +4,16 @@
 
 using namespace mwtun;
 
-TEST_CASE("a constant line gets CoDel's usual settings, for its round trip", "[queue]") {
-  const auto [slowest_ms, interval_ms] = GENERATE(std::pair(20, 100), std::pair(300, 600));
+TEST_CASE("a constant line lets a flow queue what it takes off its window when told", "[queue]") {
+  struct Expected {
+    int slowest_ms, interval_ms, target_ms;
+  };
+  const auto [slowest_ms, interval_ms, target_ms] =
+      GENERATE(Expected{20, 100, 10}, Expected{40, 100, 16}, Expected{300, 600, 120});
   const QueueSettings settings = queue_settings(
       {.slowest = milliseconds(slowest_ms), .bps = 100'000'000, .peak_bps = 200'000'000});
   CHECK(settings.interval == milliseconds(interval_ms));
-  CHECK(settings.target == settings.interval / 10);
+  CHECK(settings.target == milliseconds(target_ms));
   // 0.4 s of what it carries now.
   CHECK(settings.bytes_max == 5'000'000);
 }
