@@ -18,6 +18,15 @@ mwtun_dependency(sodium libsodium)
 mwtun_dependency(cares libcares)
 mwtun_dependency(nl_route libnl-route-3.0)
 
+# libcrypto is the quicker AEAD where it is there; without it all is libsodium's.
+option(MWTUN_LIBCRYPTO "use OpenSSL's libcrypto for the data AEADs where it is found" ON)
+if(MWTUN_LIBCRYPTO)
+  pkg_check_modules(libcrypto QUIET IMPORTED_TARGET libcrypto>=3.0)
+endif()
+if(libcrypto_FOUND)
+  mwtun_dependency(libcrypto libcrypto)
+endif()
+
 find_package(fmt REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)

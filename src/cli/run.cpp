@@ -17,6 +17,7 @@
 #include "cli/status_fill.hpp"
 #include "cli/volume_caps.hpp"
 #include "crypto/aead.hpp"
+#include "dataplane/io/aead_timing.hpp"
 #include "dataplane/io/link_keeper.hpp"
 #include "dataplane/io/system_clock.hpp"
 #include "dataplane/io/worker.hpp"
@@ -81,6 +82,7 @@ class Runner {
   asio::steady_timer timer_;
   std::optional<asio::signal_set> signals_;
   std::unique_ptr<Worker> worker_;
+  AeadTimings aeads_;
   std::unique_ptr<LinkKeeper> keeper_;
   std::optional<Descriptor> notices_fd_, keeper_fd_;
   std::optional<ControlServer> control_;
@@ -166,6 +168,8 @@ Result<void> Runner::set_up() {
   Result<std::vector<WorkerTap>> taps = open_taps();
   if (!taps) return taps.error();
   NodeConfig node = node_config(config_, available_ciphers(), wall_clock_ns());
+  aeads_ = time_aeads();
+  node.providers = aeads_.best();
   node.offload = false;  // The interfaces are opened without a virtio header.
   load_volumes(node);
   Result<std::unique_ptr<Worker>> worker =
@@ -178,9 +182,13 @@ Result<void> Runner::set_up() {
 }
 
 void Runner::say_how_it_runs(const WorkerReport& report) {
-  std::string ciphers = to_string(Cipher::chacha20_poly1305);
-  if ((available_ciphers() & cipher_bit(Cipher::aes_256_gcm)) != 0) {
-    ciphers = fmt::format("{}, {}", to_string(Cipher::aes_256_gcm), ciphers);
+  std::string ciphers;
+  for (const Cipher cipher : {Cipher::aes_256_gcm, Cipher::chacha20_poly1305}) {
+    if ((available_ciphers() & cipher_bit(cipher)) == 0) continue;
+    const AeadProvider provider = aeads_.best().of(cipher);
+    ciphers += fmt::format("{}{} by {} ({:.1f} Gbit/s a core)", ciphers.empty() ? "" : ", ",
+                           to_string(cipher), to_string(provider),
+                           static_cast<double>(aeads_.bps(cipher, provider)) / 1e9);
   }
   log_.info(LogClass::program,
             fmt::format(

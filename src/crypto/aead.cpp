@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include "crypto/aead_libcrypto.hpp"
 #include "crypto/blake2b.hpp"
 
 namespace mwtun {
@@ -29,12 +30,25 @@ std::optional<Cipher> cipher_from_name(std::string_view name) {
   return std::nullopt;
 }
 
+const char* to_string(AeadProvider provider) {
+  return provider == AeadProvider::libcrypto ? "libcrypto" : "libsodium";
+}
+
+bool available(AeadProvider provider, Cipher cipher) {
+  if ((available_ciphers() & cipher_bit(cipher)) == 0) return false;
+  return provider == AeadProvider::libsodium ||
+         LibcryptoAead::create(cipher, Secret<32>{}) != nullptr;
+}
+
 static const crypto_aead_aes256gcm_state* aes_state(const std::array<std::uint8_t, 512>& bytes) {
   return reinterpret_cast<const crypto_aead_aes256gcm_state*>(bytes.data());
 }
 
-AeadEngine::AeadEngine(Cipher cipher, const Secret<32>& key) : cipher_(cipher) {
+AeadEngine::AeadEngine(Cipher cipher, const Secret<32>& key, AeadProvider provider)
+    : cipher_(cipher) {
   MWTUN_ASSERT((available_ciphers() & cipher_bit(cipher)) != 0);
+  if (provider == AeadProvider::libcrypto) libcrypto_ = LibcryptoAead::create(cipher, key);
+  if (libcrypto_) return;
   if (cipher == Cipher::aes_256_gcm) {
     crypto_aead_aes256gcm_beforenm(reinterpret_cast<crypto_aead_aes256gcm_state*>(state_.data()),
                                    key.view().data());
@@ -43,13 +57,19 @@ AeadEngine::AeadEngine(Cipher cipher, const Secret<32>& key) : cipher_(cipher) {
   }
 }
 
-AeadEngine::AeadEngine(AeadEngine&& other) noexcept : cipher_(other.cipher_), state_(other.state_) {
+AeadEngine::~AeadEngine() {
+  wipe(state_);
+}
+
+AeadEngine::AeadEngine(AeadEngine&& other) noexcept
+    : cipher_(other.cipher_), libcrypto_(std::move(other.libcrypto_)), state_(other.state_) {
   wipe(other.state_);
 }
 
 AeadEngine& AeadEngine::operator=(AeadEngine&& other) noexcept {
   if (this != &other) {
     cipher_ = other.cipher_;
+    libcrypto_ = std::move(other.libcrypto_);
     state_ = other.state_;
     wipe(other.state_);
   }
@@ -58,6 +78,12 @@ AeadEngine& AeadEngine::operator=(AeadEngine&& other) noexcept {
 
 void AeadEngine::seal(const AeadNonce& nonce, Bytes aad, Bytes plain, MutableBytes out) const {
   MWTUN_ASSERT(out.size() == plain.size() + aead_tag_bytes);
+  if (libcrypto_) {
+    const bool sealed = libcrypto_->seal(nonce, aad, plain, out);
+    // Nothing of the plain text is left to be sent then.
+    MWTUN_ASSERT(sealed);
+    return;
+  }
   if (cipher_ == Cipher::aes_256_gcm) {
     crypto_aead_aes256gcm_encrypt_afternm(out.data(), nullptr, plain.data(), plain.size(),
                                           aad.data(), aad.size(), nullptr, nonce.data(),
@@ -72,6 +98,7 @@ void AeadEngine::seal(const AeadNonce& nonce, Bytes aad, Bytes plain, MutableByt
 bool AeadEngine::open(const AeadNonce& nonce, Bytes aad, Bytes sealed, MutableBytes out) const {
   if (sealed.size() < aead_tag_bytes) return false;
   MWTUN_ASSERT(out.size() == sealed.size() - aead_tag_bytes);
+  if (libcrypto_) return libcrypto_->open(nonce, aad, sealed, out);
   if (cipher_ == Cipher::aes_256_gcm) {
     return crypto_aead_aes256gcm_decrypt_afternm(out.data(), nullptr, nullptr, sealed.data(),
                                                  sealed.size(), aad.data(), aad.size(),
@@ -89,7 +116,7 @@ static Secret<32> cipher_key(Cipher cipher, const Secret<32>& noise_key) {
   return key;
 }
 
-AeadKey::AeadKey(Cipher cipher, const Secret<32>& noise_key)
-    : engine_(cipher, cipher_key(cipher, noise_key)) {}
+AeadKey::AeadKey(Cipher cipher, const Secret<32>& noise_key, AeadProvider provider)
+    : engine_(cipher, cipher_key(cipher, noise_key), provider) {}
 
 }  // namespace mwtun

@@ -2,6 +2,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -39,6 +40,25 @@ constexpr std::optional<Cipher> choose_cipher(std::uint16_t offered, std::uint16
   return std::nullopt;
 }
 
+/// Which library computes an AEAD. All give the same bytes.
+enum class AeadProvider : std::uint8_t { libsodium, libcrypto };
+
+/// "libsodium", "libcrypto"
+const char* to_string(AeadProvider provider);
+/// Whether this program was built with it, and it can do the cipher here.
+bool available(AeadProvider provider, Cipher cipher);
+
+/// The one to use for each cipher.
+struct AeadProviders {
+  AeadProvider chacha20_poly1305 = AeadProvider::libsodium;
+  AeadProvider aes_256_gcm = AeadProvider::libsodium;
+
+  constexpr AeadProvider of(Cipher cipher) const {
+    return cipher == Cipher::aes_256_gcm ? aes_256_gcm : chacha20_poly1305;
+  }
+  bool operator==(const AeadProviders&) const = default;
+};
+
 /// 96 bits, as the AEADs take it.
 using AeadNonce = std::array<std::uint8_t, 12>;
 
@@ -52,17 +72,20 @@ constexpr AeadNonce noise_nonce(Cipher cipher, std::uint64_t number) {
   return nonce;
 }
 
+class LibcryptoAead;
+
 /// One AEAD with one key, ready for use: the AES key schedule and GCM tables are made once.
-/// Move-only, wiped. Both calls may run in several threads at once.
+/// Move-only, wiped. For one thread at a time.
 class AeadEngine {
  public:
-  /// The cipher must be among available_ciphers().
-  AeadEngine(Cipher cipher, const Secret<32>& key);
+  /// The cipher must be among available_ciphers(). Where the provider is not available(), libsodium
+  /// stands in.
+  AeadEngine(Cipher cipher, const Secret<32>& key, AeadProvider provider = AeadProvider::libsodium);
   AeadEngine(const AeadEngine&) = delete;
   AeadEngine& operator=(const AeadEngine&) = delete;
   AeadEngine(AeadEngine&& other) noexcept;
   AeadEngine& operator=(AeadEngine&& other) noexcept;
-  ~AeadEngine() { wipe(state_); }
+  ~AeadEngine();
 
   /// Writes plain.size() + 16 bytes. `out` may be the very memory of `plain`, else must not overlap
   /// it.
@@ -72,9 +95,13 @@ class AeadEngine {
   [[nodiscard]] bool open(const AeadNonce& nonce, Bytes aad, Bytes sealed, MutableBytes out) const;
 
   Cipher cipher() const { return cipher_; }
+  AeadProvider provider() const {
+    return libcrypto_ ? AeadProvider::libcrypto : AeadProvider::libsodium;
+  }
 
  private:
   Cipher cipher_;
+  std::unique_ptr<LibcryptoAead> libcrypto_;  // None: libsodium.
   // ChaCha20: the key. AES: what the library precomputes of it, which wants this size and
   // alignment.
   alignas(16) std::array<std::uint8_t, 512> state_{};
@@ -86,7 +113,8 @@ class AeadKey {
   /// @param noise_key  a key of Noise Split(); AES-256-GCM derives its own from it, so that no key
   /// is ever
   ///                   used by two ciphers
-  AeadKey(Cipher cipher, const Secret<32>& noise_key);
+  AeadKey(Cipher cipher, const Secret<32>& noise_key,
+          AeadProvider provider = AeadProvider::libsodium);
 
   /// Writes plain.size() + 16 bytes to out. `out` may be exactly the same memory as `plain`,
   /// otherwise must not overlap it.
@@ -98,6 +126,7 @@ class AeadKey {
     return engine_.open(noise_nonce(engine_.cipher(), nonce), aad, sealed, out);
   }
   Cipher cipher() const { return engine_.cipher(); }
+  AeadProvider provider() const { return engine_.provider(); }
 
  private:
   AeadEngine engine_;

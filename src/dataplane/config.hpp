@@ -54,7 +54,8 @@ struct Limits {
 struct NodeConfig {
   PrivateKey private_key;
   std::vector<PeerConfig> peers;  // The index is the PeerId.
-  std::uint16_t ciphers = 1;      // What we can do, see available_ciphers().
+  std::uint16_t ciphers = 1;      // What we can do, see available_ciphers(),
+  AeadProviders providers;        // and by which library.
   bool offload = true;            // Frames with offload data may be given to the interfaces.
   Limits limits;
   std::uint64_t wall_clock_ns =

@@ -90,9 +90,10 @@ bool HandshakeInitiator::handle_response(Tunnel& tunnel, Bytes datagram, Instant
     tunnel.push_event({.kind = Event::Kind::handshake_mismatch, .value = 1});
     return false;
   }
+  const AeadProvider provider = providers_.of(payload.cipher);
   EpochKeys epoch{.epoch = payload.epoch,
-                  .send = AeadKey(payload.cipher, keys.send),
-                  .receive = AeadKey(payload.cipher, keys.receive),
+                  .send = AeadKey(payload.cipher, keys.send, provider),
+                  .receive = AeadKey(payload.cipher, keys.receive, provider),
                   .established = now};
   if (rekeying_) {
     tunnel.rotate_keys(std::move(epoch), now);

@@ -39,10 +39,11 @@ class Freshness {
 class HandshakeInitiator {
  public:
   HandshakeInitiator(const Identity& identity, const PeerConfig& peer, std::uint16_t ciphers,
-                     std::uint64_t instance, Entropy& entropy)
+                     AeadProviders providers, std::uint64_t instance, Entropy& entropy)
       : identity_(identity),
         peer_(peer),
         ciphers_(ciphers),
+        providers_(providers),
         instance_(instance),
         entropy_(entropy) {}
 
@@ -84,6 +85,7 @@ class HandshakeInitiator {
   const Identity& identity_;
   const PeerConfig& peer_;
   std::uint16_t ciphers_;
+  AeadProviders providers_;
   std::uint64_t instance_;
   Entropy& entropy_;
   std::optional<Initiation> attempt_;

@@ -56,13 +56,14 @@ HandshakeResponder::Verdict HandshakeResponder::handle(ReceivedInitiation& initi
   freshest_ns_ = std::max(freshest_ns_, offer.freshness_ns);
   std::ranges::copy(ephemeral, remembered_[next_remembered_++ % remembered_max].begin());
   if (half_open_.size() == half_open_max) half_open_.erase(half_open_.begin());
+  const AeadProvider provider = providers_.of(*cipher);
   HalfOpen half{.response = response,
                 .local_index = payload.session_index,
                 .remote_index = initiation.sender_index(),
                 .rekey = offer.rekey,
                 .keys = {.epoch = offer.epoch,
-                         .send = AeadKey(*cipher, keys.send),
-                         .receive = AeadKey(*cipher, keys.receive),
+                         .send = AeadKey(*cipher, keys.send, provider),
+                         .receive = AeadKey(*cipher, keys.receive, provider),
                          .established = now},
                 .since = now};
   std::ranges::copy(ephemeral, half.ephemeral.begin());

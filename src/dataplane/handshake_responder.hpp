@@ -15,9 +15,13 @@ namespace mwtun {
 /// session.
 class HandshakeResponder {
  public:
-  HandshakeResponder(const PeerConfig& peer, std::uint16_t ciphers, std::uint64_t instance,
-                     Entropy& entropy)
-      : peer_(peer), ciphers_(ciphers), instance_(instance), entropy_(entropy) {}
+  HandshakeResponder(const PeerConfig& peer, std::uint16_t ciphers, AeadProviders providers,
+                     std::uint64_t instance, Entropy& entropy)
+      : peer_(peer),
+        ciphers_(ciphers),
+        providers_(providers),
+        instance_(instance),
+        entropy_(entropy) {}
 
   enum class Verdict : std::uint8_t { answered, wants_cookie, dropped };
   /// @param fresh_index  for a new session; not in use
@@ -54,6 +58,7 @@ class HandshakeResponder {
 
   const PeerConfig& peer_;
   std::uint16_t ciphers_;
+  AeadProviders providers_;
   std::uint64_t instance_;
   Entropy& entropy_;
   std::vector<HalfOpen> half_open_;

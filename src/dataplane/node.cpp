@@ -16,8 +16,8 @@ struct Node::State {
     Peer(PeerId id, const PeerConfig& config, const NodeConfig& node, const Identity& identity,
          std::uint64_t instance, Entropy& entropy, SlabPool& slabs, Instant now)
         : tunnel(id, config, node, entropy, slabs, now),
-          initiator(identity, config, node.ciphers, instance, entropy),
-          responder(config, node.ciphers, instance, entropy) {}
+          initiator(identity, config, node.ciphers, node.providers, instance, entropy),
+          responder(config, node.ciphers, node.providers, instance, entropy) {}
     Tunnel tunnel;
     HandshakeInitiator initiator;
     HandshakeResponder responder;

@@ -16,6 +16,21 @@ static std::vector<Cipher> ciphers() {
   return list;
 }
 
+struct Choice {
+  Cipher cipher;
+  AeadProvider provider;
+};
+
+static std::vector<Choice> choices() {
+  std::vector<Choice> list;
+  for (const Cipher cipher : ciphers()) {
+    for (const AeadProvider provider : {AeadProvider::libsodium, AeadProvider::libcrypto}) {
+      if (available(provider, cipher)) list.push_back({cipher, provider});
+    }
+  }
+  return list;
+}
+
 static std::vector<std::uint8_t> random_bytes(std::size_t count, Entropy& entropy) {
   std::vector<std::uint8_t> bytes(count);
   entropy.fill(bytes);
@@ -30,9 +45,10 @@ static Secret<32> random_key(Entropy& entropy) {
 
 TEST_CASE("what is sealed opens again, at every size") {
   SeededEntropy entropy(1);
-  for (const Cipher cipher : ciphers()) {
-    const AeadKey key(cipher, random_key(entropy));
+  for (const auto& [cipher, provider] : choices()) {
+    const AeadKey key(cipher, random_key(entropy), provider);
     CHECK(key.cipher() == cipher);
+    CHECK(key.provider() == provider);
     for (std::size_t size = 0; size <= 1500; size += size < 300 ? 1 : 97) {
       const auto plain = random_bytes(size, entropy), aad = random_bytes(size % 40, entropy);
       std::vector<std::uint8_t> sealed(size + aead_tag_bytes), opened(size);
@@ -45,8 +61,8 @@ TEST_CASE("what is sealed opens again, at every size") {
 
 TEST_CASE("sealing in place gives the same bytes as sealing elsewhere") {
   SeededEntropy entropy(2);
-  for (const Cipher cipher : ciphers()) {
-    const AeadKey key(cipher, random_key(entropy));
+  for (const auto& [cipher, provider] : choices()) {
+    const AeadKey key(cipher, random_key(entropy), provider);
     for (std::size_t size = 0; size <= 2100; size += size < 400 ? 1 : 53) {
       const auto plain = random_bytes(size, entropy), aad = random_bytes(10, entropy);
       std::vector<std::uint8_t> elsewhere(size + aead_tag_bytes), in_place = plain;
@@ -60,8 +76,8 @@ TEST_CASE("sealing in place gives the same bytes as sealing elsewhere") {
 
 TEST_CASE("no flipped bit of a sealed datagram or its header opens") {
   SeededEntropy entropy(3);
-  for (const Cipher cipher : ciphers()) {
-    const AeadKey key(cipher, random_key(entropy));
+  for (const auto& [cipher, provider] : choices()) {
+    const AeadKey key(cipher, random_key(entropy), provider);
     const auto plain = random_bytes(70, entropy);
     auto aad = random_bytes(10, entropy);
     std::vector<std::uint8_t> sealed(plain.size() + aead_tag_bytes), opened(plain.size());
@@ -81,6 +97,44 @@ TEST_CASE("no flipped bit of a sealed datagram or its header opens") {
     for (std::size_t size = 0; size < aead_tag_bytes; ++size) {
       REQUIRE_FALSE(key.open(9, aad, Bytes(sealed).first(size), {}));
     }
+  }
+}
+
+TEST_CASE("both libraries make the same bytes and open each other's") {
+  SeededEntropy entropy(6);
+  for (const Cipher cipher : ciphers()) {
+    if (!available(AeadProvider::libcrypto, cipher)) {
+      WARN("built without libcrypto, or it cannot do " << to_string(cipher) << ": not compared");
+      continue;
+    }
+    const Secret<32> noise_key = random_key(entropy);
+    const AeadKey one(cipher, noise_key, AeadProvider::libsodium);
+    const AeadKey other(cipher, noise_key, AeadProvider::libcrypto);
+    for (std::size_t size = 0; size <= 2100; size += size < 300 ? 1 : 53) {
+      const auto plain = random_bytes(size, entropy), aad = random_bytes(size % 40, entropy);
+      std::vector<std::uint8_t> by_one(size + aead_tag_bytes), by_other(by_one), opened(size);
+      one.seal(size, aad, plain, by_one);
+      other.seal(size, aad, plain, by_other);
+      REQUIRE(by_one == by_other);
+      REQUIRE(other.open(size, aad, by_one, opened));
+      REQUIRE(opened == plain);
+      // Sealing after opening, with the same key, as one context does both.
+      other.seal(size + 5000, aad, plain, by_other);
+      REQUIRE(one.open(size + 5000, aad, by_other, opened));
+    }
+  }
+}
+
+TEST_CASE("a forged datagram leaves nothing of its text behind") {
+  SeededEntropy entropy(7);
+  for (const auto& [cipher, provider] : choices()) {
+    const AeadKey key(cipher, random_key(entropy), provider);
+    const auto plain = random_bytes(100, entropy);
+    std::vector<std::uint8_t> sealed(116), opened(100, 0xaa);
+    key.seal(1, {}, plain, sealed);
+    sealed.back() ^= 1;
+    REQUIRE_FALSE(key.open(1, {}, sealed, opened));
+    CHECK(opened == std::vector<std::uint8_t>(100));
   }
 }
 

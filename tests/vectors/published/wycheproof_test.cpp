@@ -66,12 +66,17 @@ bool run_cipher(Cipher cipher, const Json& test) {
     return false;
   }
   std::copy(iv.begin(), iv.end(), nonce.begin());
-  const AeadEngine engine(cipher, Secret<32>::copy_of(key));
-  run_aead(
-      test, [&](Bytes aad, Bytes plain, MutableBytes out) { engine.seal(nonce, aad, plain, out); },
-      [&](Bytes aad, Bytes sealed, MutableBytes out) {
-        return engine.open(nonce, aad, sealed, out);
-      });
+  for (const AeadProvider provider : {AeadProvider::libsodium, AeadProvider::libcrypto}) {
+    if (!available(provider, cipher)) continue;
+    const AeadEngine engine(cipher, Secret<32>::copy_of(key), provider);
+    REQUIRE(engine.provider() == provider);
+    run_aead(
+        test,
+        [&](Bytes aad, Bytes plain, MutableBytes out) { engine.seal(nonce, aad, plain, out); },
+        [&](Bytes aad, Bytes sealed, MutableBytes out) {
+          return engine.open(nonce, aad, sealed, out);
+        });
+  }
   return true;
 }
 
