@@ -10,7 +10,7 @@ packages_build=(
 packages_run=(iperf3 iproute2 iputils-ping ethtool python3)
 packages_test=(python3-cryptography python3-nacl nftables binutils)
 packages_fuzz=(clang-14 libclang-rt-14-dev)
-packages_bench=(wireguard-go wireguard-tools)
+packages_bench=(wireguard-go wireguard-tools fastd openvpn tinc openssl)
 
 say() { printf '== %s\n' "$*" >&2; }
 

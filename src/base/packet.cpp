@@ -62,6 +62,17 @@ SlabRef SlabPool::take() {
   return SlabRef::adopt(slab);
 }
 
+SlabRef SlabPool::take(std::size_t bytes) {
+  if (bytes <= slab_bytes_) return take();
+  return larger_ != nullptr ? larger_->take_here_or_larger(bytes) : SlabRef{};
+}
+
+SlabRef SlabPool::take_here_or_larger(std::size_t bytes) {
+  SlabRef slab = bytes <= slab_bytes_ ? take() : SlabRef{};
+  if (slab || larger_ == nullptr) return slab;
+  return larger_->take_here_or_larger(bytes);
+}
+
 void SlabPool::give_back(Slab* slab) {
   slab->next_free = std::exchange(free_, slab);
   --in_use_;

@@ -57,6 +57,15 @@ class SlabPool {
 
   /// Empty when the bound is reached: the caller counts a drop.
   [[nodiscard]] SlabRef take();
+  /// One that holds `bytes`. What is too long for this pool comes from the next larger ones, as
+  /// long as they have any; what is not never does. Empty also when no slab is large enough.
+  [[nodiscard]] SlabRef take(std::size_t bytes);
+  /// The pool with the next larger slabs, which must live longer than this.
+  void set_larger(SlabPool& larger) { larger_ = &larger; }
+  /// Of the largest slabs that take(bytes) gives.
+  std::uint32_t slab_bytes_max() const {
+    return larger_ != nullptr ? larger_->slab_bytes_max() : slab_bytes_;
+  }
   std::size_t in_use() const { return in_use_; }
   std::size_t grown() const { return grown_; }
   std::uint32_t slab_bytes() const { return slab_bytes_; }
@@ -64,6 +73,7 @@ class SlabPool {
  private:
   friend class SlabRef;
   struct Block;
+  SlabRef take_here_or_larger(std::size_t bytes);
   void grow();
   void give_back(Slab* slab);
 
@@ -73,6 +83,7 @@ class SlabPool {
   std::size_t in_use_ = 0;
   Slab* free_ = nullptr;
   Block* blocks_ = nullptr;
+  SlabPool* larger_ = nullptr;
 };
 
 /// What the kernel's virtio_net_hdr says of a frame, in our own terms. Zero: an ordinary frame.

@@ -97,6 +97,10 @@ class ConfigBuilder {
     config_.usage_file = usage_path(top, file_name_);
     static constexpr std::string_view levels[] = {"warn", "info", "debug"};
     config_.log = top.choice("log", LogLevel::info, levels, log_level_from_name);
+    if (top.has("profile")) {
+      static constexpr std::string_view profiles[] = {"router", "server"};
+      config_.profile = top.choice("profile", Profile::server, profiles, profile_from_name);
+    }
     read_private_key(top);
     read_listen(top);
     const auto tables = top.tables("peer", "peer", config_peers_max);

@@ -10,6 +10,7 @@
 #include "base/result.hpp"
 #include "cli/config_values.hpp"
 #include "cli/log.hpp"
+#include "cli/profile.hpp"
 #include "crypto/keys.hpp"
 #include "dataplane/config.hpp"
 
@@ -72,6 +73,7 @@ struct Config {
   std::string control;     // Path of the control socket.
   std::string usage_file;  // Where what links used of their monthly volume is kept.
   LogLevel log = LogLevel::info;
+  std::optional<Profile> profile;  // None: by the machine's memory.
   PrivateKey private_key;
   PublicKey public_key;
   std::vector<Address> listen;

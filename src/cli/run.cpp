@@ -14,6 +14,7 @@
 #include "cli/control_socket.hpp"
 #include "cli/exit_codes.hpp"
 #include "cli/narrate.hpp"
+#include "cli/profile.hpp"
 #include "cli/status_fill.hpp"
 #include "cli/volume_caps.hpp"
 #include "crypto/aead.hpp"
@@ -61,7 +62,7 @@ class Runner {
 
  private:
   Result<std::vector<WorkerTap>> open_taps();
-  Result<void> open_keeper(SocketId first_socket);
+  Result<void> open_keeper(SocketId first_socket, std::uint32_t buffer_bytes);
   void say_how_it_runs(const WorkerReport& report);
   void watch(Descriptor& descriptor, void (Runner::*ready)());
   void take_notices();
@@ -117,10 +118,11 @@ Result<std::vector<WorkerTap>> Runner::open_taps() {
   return taps;
 }
 
-Result<void> Runner::open_keeper(SocketId first_socket) {
+Result<void> Runner::open_keeper(SocketId first_socket, std::uint32_t buffer_bytes) {
   LinkKeeperOptions options;
   options.instance = config_.name;
   options.first_socket = first_socket;
+  options.buffer_bytes = buffer_bytes;
   for (std::size_t i = 0; i < config_.peers.size(); ++i) {
     const PeerEntry& peer = config_.peers[i];
     options.own_interfaces.push_back(peer.interface);
@@ -150,6 +152,13 @@ Result<void> Runner::open_keeper(SocketId first_socket) {
   return {};
 }
 
+static std::uint64_t memory_bytes() {
+  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  // Where it cannot be told there is no reason to be frugal.
+  if (pages <= 0 || page <= 0) return UINT64_MAX;
+  return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
+}
+
 Result<void> Runner::set_up() {
   // First the control path: a second instance must touch nothing of the first.
   Result<ControlServer> control = ControlServer::open(
@@ -158,9 +167,13 @@ Result<void> Runner::set_up() {
   if (!control) return control.error();
   control_.emplace(control.take());
 
+  const Profile profile = config_.profile.value_or(profile_for(memory_bytes()));
+  const Sizes sizes = sizes_of(profile);
+  log_.info(LogClass::program, fmt::format("sized for a {} ({})", to_string(profile),
+                                           config_.profile ? "as configured" : "by its memory"));
   std::vector<std::string> warnings;
-  Result<std::vector<NumberedSocket>> listeners = open_listeners(
-      config_.listen, UdpSocketOptions{}.receive_buffer_bytes, SocketId{0}, warnings);
+  Result<std::vector<NumberedSocket>> listeners =
+      open_listeners(config_.listen, sizes.buffer_bytes, SocketId{0}, warnings);
   if (!listeners) return listeners.error();
   for (const std::string& warning : warnings) log_.warn(LogClass::network, warning);
   const auto first_link_socket = static_cast<std::uint16_t>(listeners.value().size());
@@ -170,15 +183,30 @@ Result<void> Runner::set_up() {
   NodeConfig node = node_config(config_, available_ciphers(), wall_clock_ns());
   aeads_ = time_aeads();
   node.providers = aeads_.best();
-  node.offload = false;  // The interfaces are opened without a virtio header.
+  node.limits = sizes.limits;
   load_volumes(node);
   Result<std::unique_ptr<Worker>> worker =
-      Worker::create(std::move(node), taps.take(), listeners.take(), WorkerOptions{});
+      Worker::create(std::move(node), taps.take(), listeners.take(), sizes.worker);
   if (!worker) return worker.error();
   worker_ = worker.take();
-  if (const Result<void> kept = open_keeper(SocketId{first_link_socket}); !kept)
+  if (const Result<void> kept = open_keeper(SocketId{first_link_socket}, sizes.buffer_bytes); !kept)
     return kept.error();
   return {};
+}
+
+/// What the kernel does for us, told once: speed hangs on it.
+static std::string_view to_text(const SocketReport& socket) {
+  if (socket.gso) return socket.gro ? "GSO and GRO" : "GSO, no GRO in this kernel";
+  return socket.gro ? "GRO, no GSO in this kernel" : "neither GSO nor GRO in this kernel";
+}
+
+static std::string_view to_text(TapOffload offload) {
+  switch (offload) {
+    case TapOffload::tcp_and_udp: return "super-frames of TCP and UDP";
+    case TapOffload::tcp: return "super-frames of TCP (of UDP from Linux 6.2 on)";
+    case TapOffload::none: break;
+  }
+  return "no super-frames in this kernel";
 }
 
 void Runner::say_how_it_runs(const WorkerReport& report) {
@@ -198,9 +226,13 @@ void Runner::say_how_it_runs(const WorkerReport& report) {
                 ciphers, report.slab_bytes, report.slabs_max, to_base64(config_.public_key.bytes)));
   for (const SocketReport& socket : report.loop.sockets) {
     log_.info(LogClass::network,
-              fmt::format("listening on {}, socket buffers {} KiB in, {} KiB out",
+              fmt::format("listening on {}, socket buffers {} KiB in, {} KiB out, {}",
                           to_string(socket.bound), socket.receive_buffer_bytes / 1024,
-                          socket.send_buffer_bytes / 1024));
+                          socket.send_buffer_bytes / 1024, to_text(socket)));
+  }
+  for (const InterfaceReport& interface : report.loop.interfaces) {
+    log_.info(LogClass::interface,
+              fmt::format("{}: {}", interface.name, to_text(interface.offload)));
   }
   for (std::size_t i = 0; i < config_.peers.size(); ++i) {
     const PeerEntry& peer = config_.peers[i];

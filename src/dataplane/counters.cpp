@@ -14,6 +14,7 @@ const char* to_string(Drop reason) {
     case Drop::queue_full: return "queue_full";
     case Drop::aqm: return "aqm";
     case Drop::repair_given_up: return "repair_given_up";
+    case Drop::piece_given_up: return "piece_given_up";
     case Drop::session_ended_sending: return "session_ended_sending";
     case Drop::redundant_copy_late: return "redundant_copy_late";
     case Drop::datagram_malformed: return "datagram_malformed";

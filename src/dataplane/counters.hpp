@@ -16,6 +16,7 @@ enum class Drop : std::uint8_t {
   queue_full,
   aqm,  // By CoDel: its flow's queue stood too long.
   repair_given_up,
+  piece_given_up,  // Of a super-frame: the rest of it arrives. No frame of its own.
   session_ended_sending,
   redundant_copy_late,
   // Datagrams coming in.
@@ -63,7 +64,8 @@ class DropCounters {
 
 /// Frames of one peer. At every moment, summed over both ends of a tunnel: frames_in here =
 /// frames_out there + frame drops by reason + frames still held (queued, in flight, being
-/// reordered).
+/// reordered). A super-frame that is sent in parts counts as those; one that has lost pieces counts
+/// in frames_out for each stretch that is there.
 struct FrameCounters {
   std::uint64_t frames_in = 0;  // Taken from the interface.
   std::uint64_t bytes_in = 0;

@@ -30,6 +30,7 @@ void HandshakeInitiator::begin_attempt(Tunnel& tunnel, bool rekey, std::uint32_t
                                  : ciphers_;
   payload.links_max = static_cast<std::uint8_t>(std::max<std::size_t>(1, peer_.links.size()));
   payload.mtu = peer_.mtu;
+  payload.features = tunnel.features();
   if (rekey) {
     payload.rekey = true;
     payload.epoch = static_cast<std::uint8_t>((tunnel.session().epoch() + 1) % wire::epochs);
@@ -100,7 +101,8 @@ bool HandshakeInitiator::handle_response(Tunnel& tunnel, Bytes datagram, Instant
   } else {
     tunnel.set_observed(payload.observed);
     tunnel.begin_session(SessionIndex{attempt_->sender_index()},
-                         SessionIndex{payload.session_index}, std::move(epoch), now);
+                         SessionIndex{payload.session_index}, payload.features, std::move(epoch),
+                         now);
   }
   const Duration early{static_cast<std::int64_t>(entropy_.u64() % 10'000'000'000)};
   tunnel.set_rekey_at(now + rekey_after - early);

@@ -41,6 +41,7 @@ HandshakeResponder::Verdict HandshakeResponder::handle(ReceivedInitiation& initi
     return Verdict::dropped;
   }
   ResponsePayload payload;
+  payload.features = offer.features & tunnel.features();
   payload.cipher = *cipher;
   payload.links_max = offer.links_max;
   payload.mtu = peer_.mtu;
@@ -60,6 +61,7 @@ HandshakeResponder::Verdict HandshakeResponder::handle(ReceivedInitiation& initi
   HalfOpen half{.response = response,
                 .local_index = payload.session_index,
                 .remote_index = initiation.sender_index(),
+                .features = payload.features,
                 .rekey = offer.rekey,
                 .keys = {.epoch = offer.epoch,
                          .send = AeadKey(*cipher, keys.send, provider),
@@ -117,7 +119,8 @@ bool HandshakeResponder::confirm(const wire::DataHeader& header, Bytes datagram,
       tunnel.rotate_keys(std::move(confirmed.keys), now);
     } else {
       tunnel.begin_session(SessionIndex{confirmed.local_index},
-                           SessionIndex{confirmed.remote_index}, std::move(confirmed.keys), now);
+                           SessionIndex{confirmed.remote_index}, confirmed.features,
+                           std::move(confirmed.keys), now);
     }
     return true;
   }

@@ -48,6 +48,7 @@ class HandshakeResponder {
     std::array<std::uint8_t, response_bytes> response{};
     std::uint32_t local_index = 0;
     std::uint32_t remote_index = 0;
+    std::uint64_t features = 0;
     bool rekey = false;
     EpochKeys keys;
     Instant since{};

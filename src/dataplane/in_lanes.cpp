@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/planted.hpp"
+#include "dataplane/super_frame.hpp"
 #include "dataplane/wire.hpp"
 
 namespace mwtun {
@@ -174,6 +175,7 @@ void InLanes::deliver_around(Lane& lane, std::uint64_t sequence) {
 }
 
 void InLanes::deliver_whole(InChunk& chunk) {
+  if (chunk.hole) return;  // Nothing of it is there; its sender counted it.
   Frame frame;
   frame.slab = std::move(chunk.slab);
   frame.offset = chunk.offset;
@@ -192,22 +194,62 @@ bool InLanes::deliver_run(Lane& lane, std::uint64_t from, std::uint64_t to) {
   frame.offload = first.offload;
   std::size_t size = 0;
   for (std::uint64_t at = from; at <= to; ++at) size += slot(lane, at).chunk.size;
-  if (size > slabs_.slab_bytes()) {
+  if (size > slabs_.slab_bytes_max()) {
     drops_.add(Drop::reassembly_full);
     return false;
   }
-  frame.slab = slabs_.take();
+  frame.slab = slabs_.take(size);
   if (!frame.slab) {
     drops_.add(Drop::out_of_slabs);
     return false;
   }
+  gaps_.clear();
   for (std::uint64_t at = from; at <= to; ++at) {
     const InChunk& piece = slot(lane, at).chunk;
-    std::memcpy(frame.slab.data() + frame.size, piece.slab.data() + piece.offset, piece.size);
+    const std::uint16_t here = piece.hole ? piece.header_bytes : piece.size;
+    if (here > 0) {
+      std::memcpy(frame.slab.data() + frame.size, piece.slab.data() + piece.offset, here);
+    }
+    if (piece.hole) gaps_.push_back({frame.size + here, frame.size + piece.size});
     frame.size += piece.size;
   }
+  if (!gaps_.empty()) return deliver_ranges(std::move(frame));
   ready_.push_back(std::move(frame));
   return true;
+}
+
+/// Of a super-frame with gaps: what is there, each stretch as a frame of its own.
+bool InLanes::deliver_ranges(Frame whole) {
+  if (gaps_.front().from < whole.size && rebuild_offload(whole) &&
+      whole.offload.gso != Offload::Gso::none) {
+    const SuperFrameCutter cutter(whole, 0);
+    const std::uint32_t segment = whole.offload.gso_bytes;
+    const bool datagrams = whole.offload.gso == Offload::Gso::udp;
+    gaps_.push_back({whole.size, whole.size});
+    std::uint32_t at = cutter.payload_at();
+    bool any = false;
+    if (gaps_.front().from >= at) {
+      for (const Gap& gap : gaps_) {
+        std::uint32_t from = at - cutter.payload_at(), to = gap.from - cutter.payload_at();
+        at = gap.to;
+        if (datagrams) {
+          from = (from + segment - 1) / segment * segment;
+          if (to < cutter.payload_bytes()) to = to / segment * segment;
+        }
+        if (from >= to) continue;
+        std::optional<Frame> range = cutter.range(from, to, slabs_);
+        if (!range) {
+          drops_.add(Drop::out_of_slabs);
+          continue;
+        }
+        ready_.push_back(std::move(*range));
+        any = true;
+      }
+    }
+    if (any) return true;
+  }
+  drops_.add(Drop::reassembly_broken);
+  return false;
 }
 
 void InLanes::empty_slot(Lane& lane, std::uint64_t sequence, Slot::State state) {

@@ -19,6 +19,9 @@ struct InChunk {
   std::uint16_t size = 0;
   bool first = false;
   bool last = false;
+  /// The bytes will not come; of the first chunk of a super-frame the headers are there.
+  bool hole = false;
+  std::uint16_t header_bytes = 0;  // Of a hole: what is there.
   Offload offload;
   std::uint64_t stamp = 0;  // Of its datagram, in units.
   Instant arrived{};
@@ -81,6 +84,7 @@ class InLanes {
   void advance(LaneId id, Lane& lane);
   void deliver_whole(InChunk& chunk);
   bool deliver_run(Lane& lane, std::uint64_t from, std::uint64_t to);
+  bool deliver_ranges(Frame whole);
   void deliver_around(Lane& lane, std::uint64_t sequence);
   void drop_slot(Lane& lane, std::uint64_t sequence);
   void empty_slot(Lane& lane, std::uint64_t sequence, Slot::State state);
@@ -96,6 +100,10 @@ class InLanes {
   LaneTable<Lane> lanes_;
   std::vector<LaneId> blocked_;
   Ring<Frame> ready_;
+  struct Gap {
+    std::uint32_t from = 0, to = 0;
+  };
+  std::vector<Gap> gaps_;  // Of the frame that is being put together, in order.
   std::size_t held_ = 0;
   std::size_t held_frames_ = 0;
   std::size_t slots_ = 0;

@@ -84,6 +84,7 @@ ChunkIndex OutLanes::add(LaneId lane_id, const Frame& frame, std::uint32_t offse
   chunk.last = offset + size == frame.size;
   chunk.lane = lane_id;
   if (chunk.first) chunk.offload = frame.offload;
+  chunk.of_super_frame = frame.offload.gso != Offload::Gso::none;
   chunk.sequence = lane.next++;
   if (chunk.first) lane.frame_sequence = chunk.sequence;
   lane.frame_open = !chunk.last;

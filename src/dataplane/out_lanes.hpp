@@ -29,6 +29,8 @@ struct OutChunk {
   bool resolved = false;      // Acknowledged or given up.
   bool queued = false;        // Waiting to go again.
   bool free_repair = false;   // Not the network lost it: outside the repair budget.
+  bool of_super_frame = false;
+  bool hole = false;          // Given up by itself: the peer is told how long it was.
   std::uint16_t flights = 0;  // Datagrams that carry it and are neither acknowledged nor lost.
   std::uint16_t holders = 0;  // Those, the log entries of lost ones, and the repair queue.
   Offload offload;

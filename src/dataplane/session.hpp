@@ -46,11 +46,17 @@ class Session {
  public:
   SessionIndex local{};
   SessionIndex remote{};
+  std::uint64_t features = 0;  // Both ends have them.
   Instant since{};
   std::uint32_t rekeys = 0;
 
-  Session(SessionIndex our_index, SessionIndex their_index, EpochKeys keys, Instant now)
-      : local(our_index), remote(their_index), since(now), epoch_(keys.epoch) {
+  Session(SessionIndex our_index, SessionIndex their_index, std::uint64_t common_features,
+          EpochKeys keys, Instant now)
+      : local(our_index),
+        remote(their_index),
+        features(common_features),
+        since(now),
+        epoch_(keys.epoch) {
     slots_[keys.epoch].emplace(std::move(keys));
   }
   std::uint8_t epoch() const { return epoch_; }

@@ -3,15 +3,15 @@
 #include <algorithm>
 
 #include "base/planted.hpp"
-#include "dataplane/offload_check.hpp"
 #include "dataplane/queue_settings.hpp"
+#include "dataplane/super_frame.hpp"
 
 namespace mwtun {
 
 static constexpr Duration joining_wait_max = milliseconds(500);
 static constexpr std::size_t frame_bytes_min = 14;
-static constexpr std::size_t frame_overhead_max = 14 + 8;  // Ethernet and two VLAN tags.
-static constexpr std::size_t super_frame_bytes_max = 65535;
+static constexpr std::uint32_t frame_overhead_max = 14 + 8;  // Ethernet and two VLAN tags.
+static constexpr std::uint32_t headers_max = 60;             // Of IP, and of TCP.
 static constexpr std::size_t events_max = 256;
 static constexpr Duration link_lost_settles = seconds(1);
 static constexpr std::uint32_t loss_ppm_noticed = 1'000;
@@ -50,10 +50,11 @@ void Tunnel::push_event(Event event) {
   if (events_.size() < events_max) events_.push_back(event);
 }
 
-void Tunnel::begin_session(SessionIndex local, SessionIndex remote, EpochKeys keys, Instant now) {
+void Tunnel::begin_session(SessionIndex local, SessionIndex remote, std::uint64_t features,
+                           EpochKeys keys, Instant now) {
   if (session_) end_session(LinkReason::no_session, now);
   const std::uint8_t epoch = keys.epoch;
-  session_.emplace(local, remote, std::move(keys), now);
+  session_.emplace(local, remote, features, std::move(keys), now);
   flow_ = std::make_unique<Flow>(limits_, slabs_, drops_, entropy_.u64());
   flow_->repair_budget_at = now;
   if (!spare_) spare_ = slabs_.take();
@@ -155,13 +156,22 @@ static std::size_t frame_bytes_max(const Frame& frame, std::uint16_t mtu) {
   return frame.offload.gso == Offload::Gso::none ? mtu + frame_overhead_max : super_frame_bytes_max;
 }
 
-bool Tunnel::frame_acceptable(const Frame& frame) {
+/// What a segment of it is as a frame; 0 for ordinary frames.
+static std::uint32_t segment_frame_bytes(const Frame& frame) {
+  const Offload& offload = frame.offload;
+  if (offload.gso == Offload::Gso::none) return 0;
+  const bool udp = offload.gso == Offload::Gso::udp;
+  const std::uint32_t header = udp ? 8 : frame.bytes()[offload.checksum_start + 12u] / 16u * 4;
+  return offload.checksum_start + header + offload.gso_bytes;
+}
+
+bool Tunnel::frame_acceptable(Frame& frame) {
   if (frame.size < frame_bytes_min) {
     drops_.add(Drop::frame_too_short);
+  } else if (!settle_offload(frame)) {
+    drops_.add(Drop::frame_offload_bad);
   } else if (frame.size > frame_bytes_max(frame, mtu_)) {
     drops_.add(Drop::frame_too_long);
-  } else if (!offload_agrees(frame)) {
-    drops_.add(Drop::frame_offload_bad);
   } else {
     return true;
   }
@@ -169,11 +179,19 @@ bool Tunnel::frame_acceptable(const Frame& frame) {
 }
 
 /// What the peer sent is authentic, and may be nonsense all the same.
-bool Tunnel::frame_deliverable(const Frame& frame) {
-  const bool sound = frame.size >= frame_bytes_min && frame.size <= frame_bytes_max(frame, mtu_) &&
-                     offload_agrees(frame) && (offload_ || frame.offload.plain());
+bool Tunnel::frame_deliverable(Frame& frame) {
+  const bool sound = frame.size >= frame_bytes_min && (takes_offload() || frame.offload.plain()) &&
+                     rebuild_offload(frame) && frame.size <= frame_bytes_max(frame, mtu_) &&
+                     segment_frame_bytes(frame) <= mtu_ + frame_overhead_max;
   if (!sound) drops_.add(Drop::bad_frame_received);
   return sound;
+}
+
+/// What may leave without a pause between: a ping behind it waits no longer than for a frame or two
+/// of a slow line, or a millisecond of a fast one.
+std::uint32_t Tunnel::train_bytes_max() const {
+  const std::uint64_t bytes = rate_bps_ / 8 * 1'000 / 1'000'000;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, super_frame_bytes_max));
 }
 
 void Tunnel::handle_frame(Frame frame, Instant now) {
@@ -192,6 +210,36 @@ void Tunnel::handle_frame(Frame frame, Instant now) {
   Flow& flow = *flow_;
   const FlowIndex index = flow.flows.find(read_inner_flow(frame.bytes()), flow.queue, now);
   flow.class_of[index] = classes_.match(frame.bytes());
+  const bool super = frame.offload.gso != Offload::Gso::none;
+  // Headers longer than a HOLE can tell (IPv6 options) go with each segment.
+  const bool told = frame.offload.checksum_start + headers_max <= wire::hole_headers_max;
+  if (super && (!takes_offload() || !told)) return queue_in_parts(index, frame, 0, now);
+  if (super && frame.size > train_bytes_max()) {
+    // Two segments at least, as the frame's own sender does.
+    const std::uint32_t least = 2u * frame.offload.gso_bytes + frame_overhead_max + 2 * headers_max;
+    return queue_in_parts(index, frame, std::max(train_bytes_max(), least), now);
+  }
+  queue_frame(index, std::move(frame), now);
+}
+
+/// Of a super-frame, each part is a frame of its own from here on, and counts as one.
+void Tunnel::queue_in_parts(FlowIndex index, const Frame& frame, std::uint32_t bytes_max,
+                            Instant now) {
+  const SuperFrameCutter cutter(frame, bytes_max);
+  frames_.frames_in += cutter.parts() - 1;
+  for (std::uint32_t i = 0; i < cutter.parts(); ++i) {
+    std::optional<Frame> part = cutter.part(i, slabs_);
+    if (!part) {
+      drops_.add(Drop::queue_full);
+    } else {
+      queue_frame(index, std::move(*part), now);
+    }
+  }
+}
+
+void Tunnel::queue_frame(FlowIndex index, Frame frame, Instant now) {
+  Flow& flow = *flow_;
+  if (!takes_offload()) complete_checksum(frame);
   const std::uint64_t dropped = drops_.of(Drop::queue_full);
   flow.queue.push(index, std::move(frame), now, drops_);
   if (planted(Fault::sequence_before_aqm) && drops_.of(Drop::queue_full) != dropped) {

@@ -40,9 +40,12 @@ class Tunnel {
 
   // Sessions.
   bool has_session() const { return session_.has_value(); }
+  /// What we can do, to offer or to choose from.
+  std::uint64_t features() const { return offload_ ? wire::feature_offload : 0; }
   const Session& session() const { return *session_; }
   /// Replaces the session there is, with all it had in flight.
-  void begin_session(SessionIndex local, SessionIndex remote, EpochKeys keys, Instant now);
+  void begin_session(SessionIndex local, SessionIndex remote, std::uint64_t features,
+                     EpochKeys keys, Instant now);
   void rotate_keys(EpochKeys keys, Instant now);
   void end_session(LinkReason reason, Instant now);
   /// The peer has not been heard on any link for some time: its end may have restarted.
@@ -155,8 +158,13 @@ class Tunnel {
   void follow_links(Instant now);
   bool joining(Instant now) const;
   void drop_queue(Drop reason);
-  bool frame_acceptable(const Frame& frame);
-  bool frame_deliverable(const Frame& frame);
+  bool frame_acceptable(Frame& frame);
+  bool frame_deliverable(Frame& frame);
+  /// Frames may go, and come, with offload data.
+  bool takes_offload() const { return (session_->features & wire::feature_offload) != 0; }
+  std::uint32_t train_bytes_max() const;
+  void queue_frame(FlowIndex index, Frame frame, Instant now);
+  void queue_in_parts(FlowIndex index, const Frame& frame, std::uint32_t bytes_max, Instant now);
 
   // tunnel_control.cpp
   std::optional<OutgoingDatagram> poll_control(MutableBytes room, Instant now);
@@ -200,6 +208,9 @@ class Tunnel {
   std::uint64_t next_stamp(Instant now);
   std::size_t chunk_bytes_max() const;
   bool repair_worth_it(const OutChunk& chunk, Instant now) const;
+  void give_up_piece(ChunkIndex index);
+  static std::size_t bytes_of(const OutChunk& chunk);
+  static wire::Hole hole_of(const OutChunk& chunk);
 
   // tunnel_copies.cpp
   LinkSet copy_links(const Scheduler& scheduler, bool urgent, Instant now) const;
@@ -216,6 +227,7 @@ class Tunnel {
   void note_path(Link& l, const Path& path, std::size_t bytes, bool newest, Instant now);
   void read_content(Link& l, const Path& path, const SlabRef& slab, Bytes content,
                     std::uint8_t epoch, std::uint64_t number, Instant received, Instant now);
+  bool read_hole(Bytes body, const SlabRef& slab, std::uint64_t stamp, Instant now);
   bool read_control(Link& l, const Path& path, const wire::ParsedChunk& chunk, std::uint64_t stamp,
                     Instant received, Instant now);
   bool read_join(Link& l, Bytes body, Instant now);

@@ -97,7 +97,12 @@ bool Tunnel::handle_data(const Path& path, const wire::DataHeader& header, Bytes
 /// What we keep for repair must not keep us from hearing that it is no longer needed.
 void Tunnel::refill_spare() {
   spare_ = slabs_.take();
-  while (!spare_ && flow_->out.oldest() != no_chunk) {
+  // Super-frames are kept in other slabs, which are of no help.
+  const auto helps = [this](ChunkIndex index) {
+    const SlabRef& slab = flow_->out[index].slab;
+    return slab && slab.capacity() == slabs_.slab_bytes();
+  };
+  while (!spare_ && flow_->out.oldest() != no_chunk && helps(flow_->out.oldest())) {
     give_up(flow_->out.oldest());
     spare_ = slabs_.take();
   }
@@ -143,6 +148,11 @@ void Tunnel::read_content(Link& l, const Path& path, const SlabRef& slab, Bytes 
         next = wire::Next::malformed;
         break;
       }
+      if (chunk.type == wire::Chunk::hole && takes_offload()) {
+        if (read_hole(chunk.body, slab, stamp, now)) continue;
+        next = wire::Next::malformed;
+        break;
+      }
       if (!read_control(l, path, chunk, stamp, received, now)) {
         next = wire::Next::malformed;
         break;
@@ -174,6 +184,30 @@ void Tunnel::read_content(Link& l, const Path& path, const SlabRef& slab, Bytes 
   if (l.state == LinkState::down && l.has_path && now - l.last_eliciting > milliseconds(50)) {
     l.want_ping = true;
   }
+}
+
+/// Takes the place of a chunk that its sender gives up.
+bool Tunnel::read_hole(Bytes body, const SlabRef& slab, std::uint64_t stamp, Instant now) {
+  const std::optional<wire::Hole> hole = wire::read_hole(body);
+  if (!hole) return false;
+  InChunk piece;
+  if (!hole->headers.empty()) {
+    piece.slab = slab;
+    piece.offset = static_cast<std::uint32_t>(hole->headers.data() - slab.data());
+  }
+  piece.header_bytes = static_cast<std::uint16_t>(hole->headers.size());
+  piece.size = hole->bytes;
+  piece.hole = true;
+  piece.first = hole->first;
+  piece.last = hole->last;
+  if (hole->first) {
+    piece.offload.checksum_partial = true;
+    piece.offload.gso_bytes = hole->gso_bytes;
+  }
+  piece.stamp = stamp;
+  piece.arrived = now;
+  flow_->in.insert(hole->lane, hole->sequence_low, std::move(piece));
+  return true;
 }
 
 /// A hole that is proven to be a loss: the sender hears of what did arrive at once, and repairs.
@@ -214,6 +248,7 @@ bool Tunnel::read_control(Link& l, const Path& path, const wire::ParsedChunk& ch
       return true;
     case wire::Chunk::padding:
     case wire::Chunk::loop_probe:
+    case wire::Chunk::hole:
     case wire::Chunk::offload: break;
   }
   return true;  // Unknown ones are skipped.

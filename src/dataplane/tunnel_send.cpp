@@ -4,11 +4,15 @@
 // Every link has one datagram open at a time; all that are open together have the same stamp.
 #include <algorithm>
 
+#include "dataplane/inner_headers.hpp"
 #include "dataplane/tunnel.hpp"
 
 namespace mwtun {
 
 static constexpr std::size_t piece_bytes_min = 32;
+static constexpr std::uint32_t piece_bytes_usual = 1514;
+/// The headers of a super-frame stay in one piece, so that they can be told when it is lost.
+static constexpr std::size_t super_frame_head_bytes = wire::hole_headers_max;
 static constexpr std::uint32_t heads_datagrams = 32;
 static constexpr Duration heads_interval = milliseconds(10);
 static constexpr std::uint64_t thin_share = 16;
@@ -16,6 +20,8 @@ static constexpr std::uint32_t thin_frames = 2;
 static constexpr Duration heads_quiet = milliseconds(20);
 static constexpr std::int64_t repair_budget_max = 512 * 1024;
 static constexpr Duration repair_age_max = seconds(3);
+static constexpr Duration hole_age_max = seconds(1);
+static constexpr Duration hole_early = milliseconds(60);
 static constexpr unsigned repair_attempts_min = 4;  // The first sending and three repairs.
 static constexpr unsigned repair_attempts_max = 8;
 
@@ -154,6 +160,13 @@ bool Tunnel::repair_worth_it(const OutChunk& chunk, Instant now) const {
   });
   if (best == Duration::max()) best = Duration{0};
   const Duration age = now - chunk.first_sent;
+  if (chunk.hole) return age < 2 * worst + hole_age_max;
+  // The rest of a super-frame is saved by a HOLE that arrives before the peer has given up waiting,
+  // which is so long after the piece was missed (see backstop()).
+  if (chunk.of_super_frame &&
+      age >= worst + std::max<Duration>(best, milliseconds(50)) + hole_early) {
+    return false;
+  }
   // A loss at a tail, or of a link that died, may be known late; then it still gets its attempts.
   const bool late = age >= std::max<Duration>(repair_age_max, 3 * worst);
   if (chunk.free_repair) return !late;
@@ -185,18 +198,16 @@ bool Tunnel::append_repair(Instant now) {
   while (!flow.repair.empty()) {
     const ChunkIndex index = flow.repair.front();
     OutChunk& chunk = flow.out[index];
-    if (!chunk.resolved && !repair_worth_it(chunk, now)) {
-      give_up(index);
-    }
+    if (!chunk.resolved && !repair_worth_it(chunk, now)) give_up_piece(index);
     if (chunk.resolved) {
       chunk.queued = false;
       flow.repair.pop();
       flow.out.release(index);
       continue;
     }
-    if (!chunk.free_repair && flow.repair_budget_bytes < chunk.size) return false;
-    const std::size_t need = std::size_t{chunk.size} + wire::rest_chunk_header_bytes +
-                             (chunk.offload.plain() ? std::size_t{0} : wire::offload_bytes);
+    const bool paid = !chunk.free_repair && !chunk.hole;
+    if (paid && flow.repair_budget_bytes < chunk.size) return false;
+    const std::size_t need = bytes_of(chunk);
     LinkSet except = blocked_links(now);
     Link* chosen = nullptr;
     bool any_fits = false;
@@ -214,7 +225,7 @@ bool Tunnel::append_repair(Instant now) {
     }
     if (chosen == nullptr) {
       if (any_fits || scheduler_.eligible().empty()) return false;
-      give_up(index);
+      give_up_piece(index);
       continue;
     }
     DatagramBuilder& builder = builder_for(*chosen, now);
@@ -222,16 +233,27 @@ bool Tunnel::append_repair(Instant now) {
       builder.set_full();
       return true;
     }
-    if (!chunk.free_repair) flow.repair_budget_bytes -= chunk.size;
-    ++chosen->counters.repaired;
+    if (paid) flow.repair_budget_bytes -= chunk.size;
+    if (!chunk.hole) ++chosen->counters.repaired;
     flow.repair.pop();
     chunk.queued = chunk.free_repair = false;
     write_chunk(*chosen, index, now);
-    scheduler_.sent(chosen->id, chunk.size);
+    scheduler_.sent(chosen->id, static_cast<std::uint32_t>(need));
     flow.out.release(index);
     return true;
   }
   return false;
+}
+
+/// Of a super-frame only the piece is lost, when the peer learns in time how long it was. A frame
+/// in one piece is lost with it.
+void Tunnel::give_up_piece(ChunkIndex index) {
+  OutChunk& chunk = flow_->out[index];
+  if (chunk.hole || !chunk.of_super_frame || (chunk.first && chunk.last)) return give_up(index);
+  chunk.hole = true;
+  // The headers alone are needed again; a large slab is too much to keep for nothing.
+  if (!chunk.first) chunk.slab.reset();
+  drops_.add(Drop::piece_given_up);
 }
 
 /// Takes the next frame that some link may take.
@@ -309,6 +331,8 @@ std::optional<LinkId> Tunnel::choose_link(const FlowTable::Assignment& lane, std
   const std::uint64_t hash = scheduler.kind() == SchedulerKind::hash
                                  ? hash_flow_fields(flow_->flows.key(lane.entry), hash_fields_)
                                  : 0;
+  // What is cut across links asks for one datagram after another.
+  if (!lane.pinned && wire::lane_ordered(lane.lane)) bytes = std::min(bytes, piece_bytes_usual);
   const std::uint32_t begun = cutting_.active ? cutting_.frame.size - cutting_.offset : 0;
   return scheduler.pick(views_, bytes, hash, blocked_links(now), urgent,
                         flow_->queue.bytes() + begun);
@@ -369,8 +393,9 @@ bool Tunnel::append_piece(LinkSet links, Instant now) {
   for (std::unique_ptr<Link>& l : links_) {
     if (!l || !links.has(l->id)) continue;
     DatagramBuilder& builder = builder_for(*l, now);
-    const std::size_t least =
-        std::min(left, piece_bytes_min) + wire::frame_chunk_header_bytes + offload;
+    const bool headers = cutting_.offset == 0 && cutting_.frame.offload.gso != Offload::Gso::none;
+    const std::size_t least = std::min(left, headers ? super_frame_head_bytes : piece_bytes_min) +
+                              wire::frame_chunk_header_bytes + offload;
     if (builder.room() < least) {
       builder.set_full();
       return true;
@@ -399,19 +424,45 @@ bool Tunnel::append_piece(LinkSet links, Instant now) {
   return true;
 }
 
+wire::Hole Tunnel::hole_of(const OutChunk& chunk) {
+  wire::Hole hole{.lane = chunk.lane,
+                  .sequence_low = static_cast<std::uint32_t>(chunk.sequence & 0xffffff),
+                  .first = chunk.first,
+                  .last = chunk.last,
+                  .bytes = chunk.size,
+                  .headers = {}};
+  if (!chunk.first) return hole;
+  hole.gso_bytes = chunk.offload.gso_bytes;
+  const Bytes piece(chunk.slab.data() + chunk.offset, chunk.size);
+  const std::optional<InnerHeaders> headers = find_headers(piece);
+  hole.headers = piece.first(headers ? headers->payload_at : 0);
+  return hole;
+}
+
+/// What a chunk needs of a datagram at least, when it goes again.
+std::size_t Tunnel::bytes_of(const OutChunk& chunk) {
+  if (chunk.hole) return wire::hole_bytes + (chunk.first ? 2 + hole_of(chunk).headers.size() : 0);
+  return chunk.size + wire::rest_chunk_header_bytes +
+         (chunk.offload.plain() ? std::size_t{0} : wire::offload_bytes);
+}
+
 void Tunnel::write_chunk(Link& l, ChunkIndex index, Instant now) {
   DatagramBuilder& builder = builder_for(l, now);
   OutChunk& chunk = flow_->out[index];
-  if (!chunk.offload.plain()) {
-    builder.write([&](Writer& out) { wire::write_offload(out, chunk.offload); });
+  if (chunk.hole) {
+    builder.write([&](Writer& out) { wire::write_hole(out, hole_of(chunk)); });
+  } else {
+    if (!chunk.offload.plain()) {
+      builder.write([&](Writer& out) { wire::write_offload(out, chunk.offload); });
+    }
+    const bool rest = chunk.size + wire::frame_chunk_header_bytes > builder.room();
+    builder.write([&](Writer& out) {
+      wire::write_frame_chunk_header(out, chunk.lane, chunk.sequence, chunk.first, chunk.last, rest,
+                                     chunk.size);
+      out.bytes({chunk.slab.data() + chunk.offset, chunk.size});
+    });
+    if (rest) builder.set_full();
   }
-  const bool rest = chunk.size + wire::frame_chunk_header_bytes > builder.room();
-  builder.write([&](Writer& out) {
-    wire::write_frame_chunk_header(out, chunk.lane, chunk.sequence, chunk.first, chunk.last, rest,
-                                   chunk.size);
-    out.bytes({chunk.slab.data() + chunk.offset, chunk.size});
-  });
-  if (rest) builder.set_full();
   builder.set_eliciting();
   builder.add_content(flow_->contents, {.kind = Content::Kind::chunk, .value = index});
   flow_->out.hold(index);

@@ -43,24 +43,53 @@ void write_frame_chunk_header(Writer& out, LaneId lane, std::uint64_t sequence, 
 }
 
 void write_offload(Writer& out, const Offload& offload) {
-  write_control_header(out, Chunk::offload, 7);
-  out.u8(static_cast<unsigned>(offload.gso) | (offload.checksum_partial ? 0x80u : 0u));
-  out.u16(offload.gso_bytes);
-  out.u16(offload.checksum_start);
-  out.u16(offload.checksum_offset);
+  const bool super_frame = offload.gso_bytes > 0;
+  write_control_header(out, Chunk::offload, super_frame ? 2 : 0);
+  if (super_frame) out.u16(offload.gso_bytes);
 }
 
 std::optional<Offload> read_offload(Bytes body) {
-  Reader in(body);
-  const std::uint8_t kind = in.u8();
   Offload offload;
+  offload.checksum_partial = true;
+  if (body.empty()) return offload;
+  Reader in(body);
   offload.gso_bytes = in.u16();
-  offload.checksum_start = in.u16();
-  offload.checksum_offset = in.u16();
-  if (!in.done() || (kind & 0x78) != 0 || (kind & 7) > 3) return std::nullopt;
-  offload.gso = static_cast<Offload::Gso>(kind & 7);
-  offload.checksum_partial = (kind & 0x80) != 0;
+  if (!in.done() || offload.gso_bytes == 0) return std::nullopt;
   return offload;
+}
+
+void write_hole(Writer& out, const Hole& hole) {
+  MWTUN_ASSERT(hole.headers.size() <= hole_headers_max);
+  const std::size_t body = hole_bytes - control_header_bytes;
+  write_control_header(out, Chunk::hole, body + (hole.first ? 2 + hole.headers.size() : 0));
+  out.u16(value_of(hole.lane));
+  out.u24(hole.sequence_low & 0xffffffu);
+  out.u8((hole.first ? 1u : 0u) | (hole.last ? 2u : 0u));
+  out.u16(hole.bytes);
+  if (!hole.first) return;
+  out.u16(hole.gso_bytes);
+  out.bytes(hole.headers);
+}
+
+std::optional<Hole> read_hole(Bytes body) {
+  Reader in(body);
+  Hole hole;
+  const std::uint16_t lane = in.u16();
+  hole.lane = LaneId{lane};
+  hole.sequence_low = in.u24();
+  const std::uint8_t flags = in.u8();
+  hole.first = (flags & 1) != 0;
+  hole.last = (flags & 2) != 0;
+  hole.bytes = in.u16();
+  if (hole.first) {
+    hole.gso_bytes = in.u16();
+    hole.headers = in.take(in.size());
+  }
+  if (!in.done() || lane >= lanes_max || (flags & 0xfc) != 0 || hole.bytes == 0 ||
+      hole.headers.size() > hole.bytes || (hole.first && hole.gso_bytes == 0)) {
+    return std::nullopt;
+  }
+  return hole;
 }
 
 bool write_ack(Writer& out, const Ack& ack) {

@@ -28,6 +28,7 @@ enum class Chunk : std::uint8_t {
   offload = 0x0c,
   traffic_class = 0x0d,
   link_gone = 0x0e,
+  hole = 0x0f,
 };
 
 inline constexpr std::size_t header_bytes = 10;
@@ -39,10 +40,12 @@ inline constexpr std::size_t frame_chunk_header_bytes = 7;  // With a length.
 inline constexpr std::size_t rest_chunk_header_bytes = 5;   // Without.
 inline constexpr std::size_t control_header_bytes = 2;
 inline constexpr std::size_t control_body_max = 255;
-inline constexpr std::size_t offload_bytes = control_header_bytes + 7;
+inline constexpr std::size_t offload_bytes = control_header_bytes + 2;
 inline constexpr std::uint64_t number_limit = std::uint64_t{1} << 47;
 inline constexpr std::uint32_t stamp_unit_ns = 16'000;
 inline constexpr unsigned epochs = 4;
+/// Features of a session (PROTOCOL.md 3.1): who offers it takes frames with OFFLOAD.
+inline constexpr std::uint64_t feature_offload = 1;
 /// Lanes below are ordered, the others unordered.
 inline constexpr std::uint16_t unordered_lanes_from = 3072;
 
@@ -93,7 +96,24 @@ void write_frame_chunk_header(Writer& out, LaneId lane, std::uint64_t sequence, 
                               bool last, bool rest, std::size_t bytes);
 
 void write_offload(Writer& out, const Offload& offload);
+/// Sets checksum_partial and gso_bytes only; the frame's headers tell the rest.
 std::optional<Offload> read_offload(Bytes body);
+
+/// In place of a frame chunk of a super-frame that will not come: how long it was, and what of it
+/// belongs to the frame's headers.
+struct Hole {
+  LaneId lane{};
+  std::uint32_t sequence_low = 0;  // 24 bits.
+  bool first = false;
+  bool last = false;
+  std::uint16_t bytes = 0;
+  std::uint16_t gso_bytes = 0;  // Of the first only, as are the headers.
+  Bytes headers;
+};
+inline constexpr std::size_t hole_bytes = control_header_bytes + 2 + 3 + 1 + 2;
+inline constexpr std::size_t hole_headers_max = control_body_max - 10;
+void write_hole(Writer& out, const Hole& hole);
+std::optional<Hole> read_hole(Bytes body);
 
 struct AckRange {
   std::uint64_t first = 0;  // Smallest number of the run.

@@ -91,6 +91,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (chunk.type == wire::Chunk::join) check_join(chunk.body);
     if (chunk.type == wire::Chunk::traffic_class) check_class(chunk.body);
     if (chunk.type == wire::Chunk::offload) static_cast<void>(wire::read_offload(chunk.body));
+    if (chunk.type == wire::Chunk::hole) static_cast<void>(wire::read_hole(chunk.body));
   }
   check_ack(all), check_join(all), check_class(all), check_fields(all);
   return 0;

@@ -598,22 +598,49 @@ class Close(Control):
 @dataclass
 class Offload(Control):
     """§4.6; before the first chunk of its frame."""
-    kind: int
-    partial_checksum: bool
-    segment: int
-    checksum_start: int
-    checksum_offset: int
+    segment: int = 0  # 0: no super-frame, only the checksum is partial
     TYPE = 0x0c
 
     def body(self):
-        return struct.pack("<BHHH", self.kind | self.partial_checksum << 7, self.segment, self.checksum_start,
-                           self.checksum_offset)
+        return struct.pack("<H", self.segment) if self.segment else b""
 
     @staticmethod
     def read(reader):
-        head = reader.number(1)
-        require(head & 0x78 == 0 and head & 7 <= 3, "type of an OFFLOAD")
-        return Offload(head & 7, bool(head & 0x80), reader.number(2), reader.number(2), reader.number(2))
+        if not reader.left():
+            return Offload()
+        segment = reader.number(2)
+        require(segment > 0, "segment of an OFFLOAD")
+        return Offload(segment)
+
+
+@dataclass
+class Hole(Control):
+    """§4.8; this implementation never offers the feature, so it gets and sends none but in tests."""
+    lane: int
+    sequence: int
+    first: bool
+    last: bool
+    length: int
+    segment: int = 0
+    headers: bytes = b""
+    TYPE = 0x0f
+
+    def body(self):
+        head = struct.pack("<HL", self.lane, self.sequence)[:5] + struct.pack(
+            "<BH", self.first | self.last << 1, self.length)
+        return head + (struct.pack("<H", self.segment) + self.headers if self.first else b"")
+
+    @staticmethod
+    def read(reader):
+        hole = Hole(reader.number(2), reader.number(3), False, False, 0)
+        flags, hole.length = reader.number(1), reader.number(2)
+        hole.first, hole.last = bool(flags & 1), bool(flags & 2)
+        require(hole.lane < 4096 and flags & 0xfc == 0 and hole.length > 0, "HOLE")
+        if hole.first:
+            hole.segment = reader.number(2)
+            hole.headers = reader.take(reader.left())
+            require(hole.segment > 0 and len(hole.headers) <= hole.length, "HOLE")
+        return hole
 
 
 @dataclass
@@ -626,7 +653,7 @@ class Unknown(Control):
 
 
 CONTROLS = {kind.TYPE: kind for kind in (Ack, Heads, LaneFloor, Ping, Join, PathChallenge, PathResponse, Settings,
-                                         MtuProbe, Close, Offload)}
+                                         MtuProbe, Close, Offload, Hole)}
 
 
 def decode_chunks(plain):
@@ -1016,8 +1043,7 @@ class Session:
     @staticmethod
     def _accept(frames):
         """Frames with offload data are for a TAP that takes it; this implementation gives on only the plain ones."""
-        return [frame for frame, offload in frames if offload is None or
-                (offload.kind == 0 and not offload.partial_checksum)]
+        return [frame for frame, offload in frames if offload is None]
 
     # -- paths of the responder (§4.4)
 

@@ -103,7 +103,8 @@ class Chunks(unittest.TestCase):
              mw.Heads([(0, 1, 9), (15, 0, 0xffffffff)]), mw.LaneFloor([(0, 0), (4095, 0xffffff)]), mw.Ping(),
              mw.Join(1000, 2, 1, True, 300_000_000, 50_000_000, "Glasfaser ü"), mw.PathChallenge(b"12345678"),
              mw.PathResponse(b"87654321"), mw.Settings(4, 1), mw.MtuProbe(1472), mw.Close(2),
-             mw.Offload(2, True, 1440, 54, 16), mw.Unknown(0x7f, b"later"), mw.Unknown(0x0b, b"")]
+             mw.Offload(1440), mw.Offload(), mw.Hole(5, 0xabcdef, False, True, 1400),
+             mw.Hole(4095, 7, True, False, 1400, 1440, b"headers"), mw.Unknown(0x7f, b"later"), mw.Unknown(0x0b, b"")]
 
     def test_every_chunk_comes_back_as_it_went(self):
         plain = b"".join(chunk.encode() for chunk in self.EVERY)

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <ctime>
 
 #include "dataplane/io/os_error.hpp"
 #include "dataplane/io/system_clock.hpp"
+#include "dataplane/super_frame.hpp"
 
 namespace mwtun {
 
@@ -159,7 +161,8 @@ void EpollLoop::read_interface(std::size_t peer, LoopHandler& handler) {
   if (peer >= interfaces_.size() || interfaces_[peer] == nullptr) return;
   InterfaceSlot& slot = *interfaces_[peer];
   Instant now = monotonic_now();
-  for (std::size_t i = 0; i < frames_per_run; ++i) {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < frames_per_run && bytes < frame_bytes_per_run; ++i) {
     if (i % 16 == 15) now = monotonic_now();
     Frame frame;
     frame.slab = slabs_.take();
@@ -169,20 +172,44 @@ void EpollLoop::read_interface(std::size_t peer, LoopHandler& handler) {
       ++slot.no_slab;
       continue;
     }
-    std::size_t size = 0;
-    switch (slot.tap.read({frame.slab.data(), frame.slab.capacity()}, size)) {
+    // What is longer than a slab goes on in a large one, right behind where its beginning will be.
+    MutableBytes more;
+    if (slot.tap.offload() != TapOffload::none) {
+      if (!large_) large_ = slabs_.take(super_frame_bytes_max);
+      if (large_) {
+        more = MutableBytes(large_.data(), large_.capacity()).subspan(frame.slab.capacity());
+      }
+    }
+    TapFrame read;
+    switch (slot.tap.read({frame.slab.data(), frame.slab.capacity()}, read, more)) {
       case Tap::Read::frame:
-        frame.size = static_cast<std::uint32_t>(size);
+        frame.size = static_cast<std::uint32_t>(read.size);
+        frame.offload = read.offload;
+        bytes += read.size;
+        if (read.size > frame.slab.capacity()) make_one_piece(frame);
         handler.on_frame(slot.peer, std::move(frame), now);
         break;
       case Tap::Read::skipped:
+        if (slot.tap.offload() != TapOffload::none && !large_) ++slot.no_slab;
         break;
-      case Tap::Read::empty:
-        return;
-      case Tap::Read::gone:
-        return drop_interface(peer, handler);
+      case Tap::Read::empty: return;
+      case Tap::Read::gone: return drop_interface(peer, handler);
     }
   }
+}
+
+/// The beginning of the frame is in its slab and the end in large_. Most of them are much shorter
+/// than a large slab, which they would hold until they are acknowledged.
+void EpollLoop::make_one_piece(Frame& frame) {
+  const std::uint32_t beginning = frame.slab.capacity();
+  SlabRef fitting = slabs_.take(frame.size);
+  if (fitting && fitting.capacity() < large_.capacity()) {
+    std::memcpy(fitting.data() + beginning, large_.data() + beginning, frame.size - beginning);
+  } else {
+    fitting = std::move(large_);
+  }
+  std::memcpy(fitting.data(), frame.slab.data(), beginning);
+  frame.slab = std::move(fitting);
 }
 
 void EpollLoop::drop_interface(std::size_t peer, LoopHandler& handler) {
@@ -193,7 +220,8 @@ void EpollLoop::drop_interface(std::size_t peer, LoopHandler& handler) {
 
 void EpollLoop::read_socket(std::size_t id, LoopHandler& handler) {
   SocketSlot& slot = *sockets_[id];
-  for (std::size_t i = 0; i < receive_calls_per_run; ++i) {
+  std::size_t datagrams = 0;
+  while (datagrams < datagrams_per_run) {
     const UdpSocket::Receive outcome = slot.socket.receive(received_);
     if (outcome == UdpSocket::Receive::empty) return;
     if (outcome == UdpSocket::Receive::error) {
@@ -205,13 +233,14 @@ void EpollLoop::read_socket(std::size_t id, LoopHandler& handler) {
       return handler.on_socket_gone(gone, error);
     }
     slot.errors_in_a_row = 0;
+    datagrams += received_.datagrams().size();
     const ReceiveClock clock = ReceiveClock::sample();
     for (const ReceivedDatagram& datagram : received_.datagrams()) {
       if (datagram.truncated) continue;
       handler.on_datagram({slot.id, datagram.local, datagram.remote}, datagram.bytes,
                           clock.convert(datagram.kernel_ns), clock.now());
     }
-    if (received_.datagrams().size() < receive_batch_max) return;
+    if (!received_.full()) return;
   }
 }
 
@@ -232,23 +261,24 @@ void EpollLoop::queue(const OutgoingDatagram& datagram) {
 }
 
 void EpollLoop::flush(LoopHandler& handler) {
-  // Few sockets, so looking through all datagrams for each costs less than sorting.
+  // Few paths, so looking through all datagrams for each costs less than sorting. Those of one path
+  // stand side by side then, which GSO needs: a server has all links on one socket.
   std::array<bool, send_batch_max> done{};
   for (std::size_t first = 0; first < queued_count_; ++first) {
     if (done[first]) continue;
-    const SocketId id = queued_[first].path.socket;
+    const Path& path = queued_[first].path;
     std::array<SendItem, send_batch_max> items;
     std::array<std::size_t, send_batch_max> origins;
     std::size_t count = 0;
     for (std::size_t i = first; i < queued_count_; ++i) {
       const OutgoingDatagram& datagram = queued_[i];
-      if (done[i] || datagram.path.socket != id) continue;
+      if (done[i] || datagram.path != path) continue;
       done[i] = true;
       items[count] = {
           datagram.path.local, datagram.path.remote, {arena_.get() + queued_at_[i], datagram.size}};
       origins[count++] = i;
     }
-    SocketSlot* slot = socket_of(id);
+    SocketSlot* slot = socket_of(path.socket);
     std::array<SendFailure, send_batch_max> failures;
     SendOutcome outcome;
     if (slot != nullptr) {
@@ -277,13 +307,41 @@ void EpollLoop::flush(LoopHandler& handler) {
 void EpollLoop::write_frame(PeerId peer, const Frame& frame, LoopHandler& handler) {
   const std::size_t index = index_of(peer);
   if (index >= interfaces_.size() || interfaces_[index] == nullptr) return;
-  if (!frame.offload.plain()) {  // Never asked for: we do not offer to take super-frames.
-    ++interfaces_[index]->super_frames_refused;
-    return;
+  InterfaceSlot& slot = *interfaces_[index];
+  const bool super = frame.offload.gso != Offload::Gso::none;
+  const TapOffload able = slot.tap.offload();
+  const bool takes = super ? able == TapOffload::tcp_and_udp ||
+                                 (able == TapOffload::tcp && frame.offload.gso != Offload::Gso::udp)
+                           : able != TapOffload::none || frame.offload.plain();
+  Tap::Write outcome = Tap::Write::unfit;
+  if (takes) {
+    outcome = slot.tap.write(frame.bytes(), frame.offload);
+  } else if (!super) {
+    outcome = write_done(slot, frame);
   }
-  if (interfaces_[index]->tap.write(frame.bytes()) == Tap::Write::gone) {
-    drop_interface(index, handler);
+  if (outcome == Tap::Write::unfit) outcome = write_parts(slot, frame);
+  if (outcome == Tap::Write::gone) drop_interface(index, handler);
+}
+
+/// Writes an ordinary frame, as much done as the interface needs.
+Tap::Write EpollLoop::write_done(InterfaceSlot& slot, Frame frame) {
+  if (slot.tap.offload() == TapOffload::none) complete_checksum(frame);
+  return slot.tap.write(frame.bytes(), frame.offload);
+}
+
+/// For interfaces that do not take super-frames, and kernels that refuse some (6.6.44 and others).
+Tap::Write EpollLoop::write_parts(InterfaceSlot& slot, const Frame& frame) {
+  ++slot.super_frames_cut;
+  const SuperFrameCutter cutter(frame, 0);
+  for (std::uint32_t i = 0; i < cutter.parts(); ++i) {
+    std::optional<Frame> part = cutter.part(i, slabs_);
+    if (!part) {
+      ++slot.no_slab;
+      continue;
+    }
+    if (write_done(slot, std::move(*part)) == Tap::Write::gone) return Tap::Write::gone;
   }
+  return Tap::Write::written;
 }
 
 LoopReport EpollLoop::report() const {
@@ -295,12 +353,14 @@ LoopReport EpollLoop::report() const {
     const UdpSocket& socket = slot->socket;
     report.sockets.push_back({slot->id, socket.bound(), socket.device(),
                               socket.receive_buffer_bytes(), socket.send_buffer_bytes(),
-                              socket.receive_overruns(), socket.counters()});
+                              socket.receive_overruns(), socket.gso(), socket.gro(),
+                              socket.counters()});
   }
   for (const auto& slot : interfaces_) {
     if (slot == nullptr) continue;
     report.interfaces.push_back({slot->peer, slot->tap.name(), slot->tap.tun(), slot->tap.carrier(),
-                                 slot->no_slab, slot->super_frames_refused, slot->tap.counters()});
+                                 slot->no_slab, slot->super_frames_cut, slot->tap.offload(),
+                                 slot->tap.counters()});
   }
   return report;
 }

@@ -18,7 +18,8 @@ class EpollLoop : public EventLoop {
  public:
   /// Most of one source that one run() hands over.
   static constexpr std::size_t frames_per_run = 256;
-  static constexpr std::size_t receive_calls_per_run = 4;
+  static constexpr std::size_t frame_bytes_per_run = 512 * 1024;
+  static constexpr std::size_t datagrams_per_run = 128;
 
   enum class Timer : std::uint8_t { best, timerfd };
   /// @param slabs  what frames are read into
@@ -50,7 +51,7 @@ class EpollLoop : public EventLoop {
     PeerId peer;
     Tap tap;
     std::uint64_t no_slab = 0;
-    std::uint64_t super_frames_refused = 0;
+    std::uint64_t super_frames_cut = 0;
   };
   enum class Source : std::uint8_t { socket, interface, watched, timer };
 
@@ -59,6 +60,9 @@ class EpollLoop : public EventLoop {
   void add(int fd, Source source, std::size_t id, unsigned events);
   void modify(SocketSlot& slot, bool waits_writable);
   void read_interface(std::size_t peer, LoopHandler& handler);
+  void make_one_piece(Frame& frame);
+  Tap::Write write_done(InterfaceSlot& slot, Frame frame);
+  Tap::Write write_parts(InterfaceSlot& slot, const Frame& frame);
   void read_socket(std::size_t id, LoopHandler& handler);
   void tell_icmp_error(SocketSlot& slot, LoopHandler& handler);
   void send_from(SocketSlot& slot, LoopHandler& handler);
@@ -68,6 +72,7 @@ class EpollLoop : public EventLoop {
   }
 
   SlabPool& slabs_;
+  SlabRef large_;  // For the end of a super-frame that is being read.
   Fd epoll_;
   Fd timer_;                                                // Only where epoll_pwait2 is missing.
   std::vector<std::unique_ptr<SocketSlot>> sockets_;        // Index: SocketId.

@@ -42,6 +42,8 @@ struct SocketReport {
   std::uint32_t receive_buffer_bytes = 0;
   std::uint32_t send_buffer_bytes = 0;
   std::uint64_t receive_overruns = 0;  // Dropped by the kernel: its receive buffer was full.
+  bool gso = false;
+  bool gro = false;
   UdpCounters counters;
 };
 
@@ -50,8 +52,9 @@ struct InterfaceReport {
   std::string name;
   bool tun = false;
   bool carrier = false;
-  std::uint64_t no_slab = 0;               // Frames thrown away because every slab was in use.
-  std::uint64_t super_frames_refused = 0;  // Delivered with offload data, which is not asked for.
+  std::uint64_t no_slab = 0;           // Frames thrown away because every slab was in use.
+  std::uint64_t super_frames_cut = 0;  // By us, for an interface or a kernel that takes none.
+  TapOffload offload = TapOffload::none;
   TapCounters counters;
 };
 

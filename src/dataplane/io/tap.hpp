@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/bytes.hpp"
+#include "base/packet.hpp"
 #include "base/result.hpp"
 #include "dataplane/io/fd.hpp"
 #include "dataplane/io/interface_setup.hpp"
@@ -13,6 +14,8 @@ struct TapOptions {
   std::string name;
   /// A layer-3 interface (IFF_TUN). The core sees Ethernet all the same: see Tap.
   bool tun = false;
+  /// Takes and gives super-frames and partial checksums where the kernel can.
+  bool offload = true;
   InterfaceSettings settings;
 };
 
@@ -25,6 +28,17 @@ struct TapCounters {
   std::uint64_t read_too_long = 0;  // Longer than the room given.
   std::uint64_t refused = 0;        // The interface took the frame not (down, malformed).
   std::uint64_t not_ip = 0;         // Layer 3 only: neither IPv4 nor IPv6.
+  std::uint64_t super_frames_read = 0;
+  std::uint64_t super_frames_written = 0;
+};
+
+/// What an interface gives undone (TUNSETOFFLOAD) and takes undone.
+enum class TapOffload : std::uint8_t { none, tcp, tcp_and_udp };
+
+/// A frame that was read.
+struct TapFrame {
+  std::size_t size = 0;
+  Offload offload;
 };
 
 /// A TAP interface of ours, gone when the object is (or the process dies). It has no carrier until
@@ -42,13 +56,17 @@ class Tap {
   static Result<Tap> open(Netlink& netlink, const TapOptions& options);
 
   enum class Read : std::uint8_t { frame, empty, skipped, gone };
-  /// Reads one frame into `room`, which holds more than MTU + header_bytes_max. `size` is set for
-  /// `frame`. `skipped`: one was there, but is of no use; it is counted.
-  Read read(MutableBytes room, std::size_t& size);
+  /// Reads one frame into `room`, which holds more than MTU + header_bytes_max, and what does not
+  /// fit there into `more`. `frame` is set for Read::frame. `skipped`: one was there, but is of no
+  /// use; it is counted.
+  Read read(MutableBytes room, TapFrame& frame, MutableBytes more = {});
   /// Reads one frame and throws it away. False: there was none.
   bool discard();
-  enum class Write : std::uint8_t { written, refused, gone };
-  Write write(Bytes frame);
+  /// `unfit`: the kernel does not take this super-frame, and would take its segments.
+  enum class Write : std::uint8_t { written, refused, unfit, gone };
+  /// Anything but plain offload data only where offload() says so. Some kernels refuse super-frames
+  /// all the same.
+  Write write(Bytes frame, const Offload& offload = {});
 
   /// Shows the interface's users whether the tunnel carries. Kernels before 5.0 cannot: no effect.
   void set_carrier(bool on);
@@ -57,6 +75,7 @@ class Tap {
   int fd() const { return fd_.get(); }
   const std::string& name() const { return name_; }
   bool tun() const { return tun_; }
+  TapOffload offload() const { return offload_; }
   const TapCounters& counters() const { return counters_; }
 
  private:
@@ -64,6 +83,8 @@ class Tap {
   Fd fd_;
   std::string name_;
   bool tun_ = false;
+  bool header_ = false;  // Each frame comes and goes with a virtio_net_hdr.
+  TapOffload offload_ = TapOffload::none;
   bool carrier_ = true;  // The kernel's default for a new interface.
   TapCounters counters_;
 };

@@ -3,9 +3,12 @@
 #include <linux/errqueue.h>
 #include <linux/sock_diag.h>
 #include <netinet/ip.h>
+#include <netinet/udp.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <ctime>
 #include <utility>
 
@@ -18,15 +21,11 @@ SendError to_send_error(int os_error) {
   switch (os_error) {
     case EAGAIN:
     case ENOBUFS:
-    case ENOMEM:
-      return SendError::would_block;
+    case ENOMEM: return SendError::would_block;
     case EPERM:
-    case EACCES:
-      return SendError::forbidden;
-    case EMSGSIZE:
-      return SendError::too_big;
-    case ECONNREFUSED:
-      return SendError::refused;
+    case EACCES: return SendError::forbidden;
+    case EMSGSIZE: return SendError::too_big;
+    case ECONNREFUSED: return SendError::refused;
     default:  // ENETUNREACH, EHOSTUNREACH, ENETDOWN, ENODEV, EADDRNOTAVAIL, EINVAL and kin.
       return SendError::unreachable;
   }
@@ -73,6 +72,29 @@ static bool set_ip_options(int fd, Family family, bool server) {
                  : set_option(fd, IPPROTO_IP, IP_RECVERR, on));
 }
 
+/// "6.1.0-13-amd64" as 6'001'000; 0: not known.
+static unsigned kernel_version() {
+  utsname name{};
+  unsigned major = 0, minor = 0, patch = 0;
+  if (uname(&name) != 0) return 0;
+  if (std::sscanf(name.release, "%u.%u.%u", &major, &minor, &patch) < 2) return 0;
+  return major * 1'000'000 + minor * 1'000 + std::min(patch, 999u);
+}
+
+/// UDP_GRO exists since 5.0; before 5.12 it joined what it should not have.
+static bool kernel_joins_well() {
+  return kernel_version() >= 5'012'000;
+}
+
+/// Linux 7.0 to 7.1.4 spoil the last datagram of a message in which all have one size.
+static bool kernel_cuts_well(int fd) {
+  const unsigned version = kernel_version();
+  if (version >= 7'000'000 && version <= 7'001'004) return false;
+  int value = 0;
+  socklen_t size = sizeof value;
+  return getsockopt(fd, SOL_UDP, UDP_SEGMENT, &value, &size) == 0;
+}
+
 static Error bind_error(int error, const UdpSocketOptions& options) {
   const std::string where = to_string(options.bind);
   const std::string what = "cannot bind a UDP socket to " + where;
@@ -83,10 +105,8 @@ static Error bind_error(int error, const UdpSocketOptions& options) {
                       "\"ss -ulnp\" shows which; stop it or change the port");
     case EADDRNOTAVAIL:
       return os_error(error, what, "no interface has this address: \"ip address\" shows them");
-    case EACCES:
-      return os_error(error, what, "ports below 1024 need CAP_NET_BIND_SERVICE");
-    default:
-      return os_error(error, what);
+    case EACCES: return os_error(error, what, "ports below 1024 need CAP_NET_BIND_SERVICE");
+    default: return os_error(error, what);
   }
 }
 
@@ -110,6 +130,8 @@ Result<UdpSocket> UdpSocket::open(const UdpSocketOptions& options) {
   }
   const int on = 1;
   set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, on);  // Without: the time of reading is used.
+  socket.gso_ = options.offload && kernel_cuts_well(fd);
+  socket.gro_ = options.offload && kernel_joins_well() && set_option(fd, SOL_UDP, UDP_GRO, on);
   socket.receive_buffer_bytes_ =
       set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, options.receive_buffer_bytes);
   socket.send_buffer_bytes_ = set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.send_buffer_bytes);
@@ -138,18 +160,20 @@ Result<UdpSocket> UdpSocket::open(const UdpSocketOptions& options) {
   return socket;
 }
 
-ReceiveBatch::ReceiveBatch() : bytes_(new std::uint8_t[receive_batch_max * datagram_bytes_max]) {
+ReceiveBatch::ReceiveBatch() : bytes_(new std::uint8_t[receive_batch_max * buffer_bytes]) {
   for (std::size_t i = 0; i < receive_batch_max; ++i) {
-    pieces_[i] = {bytes_.get() + i * datagram_bytes_max, datagram_bytes_max};
+    pieces_[i] = {bytes_.get() + i * buffer_bytes, buffer_bytes};
     headers_[i].msg_hdr.msg_iov = &pieces_[i];
     headers_[i].msg_hdr.msg_iovlen = 1;
     headers_[i].msg_hdr.msg_name = &names_[i];
     headers_[i].msg_hdr.msg_control = control_.data() + i * control_bytes;
   }
+  datagrams_.reserve(receive_batch_max * send_batch_max);
 }
 
 UdpSocket::Receive UdpSocket::receive(ReceiveBatch& into) {
   into.count_ = 0;
+  into.datagrams_.clear();
   for (mmsghdr& header : into.headers_) {
     header.msg_hdr.msg_namelen = sizeof(sockaddr_storage);
     header.msg_hdr.msg_controllen = ReceiveBatch::control_bytes;
@@ -163,22 +187,19 @@ UdpSocket::Receive UdpSocket::receive(ReceiveBatch& into) {
     return Receive::error;
   }
   into.count_ = static_cast<std::size_t>(got);
-  for (std::size_t i = 0; i < into.count_; ++i) {
-    into.datagrams_[i] = describe(into, i);
-    ++counters_.datagrams_in;
-    counters_.bytes_in += into.headers_[i].msg_len;
-    if (into.datagrams_[i].truncated) ++counters_.truncated;
-  }
+  for (std::size_t i = 0; i < into.count_; ++i) describe(into, i);
   return got == 0 ? Receive::empty : Receive::some;
 }
 
-ReceivedDatagram UdpSocket::describe(const ReceiveBatch& batch, std::size_t index) const {
+/// Adds what is in one buffer: a datagram, or several of one size (the last may be shorter).
+void UdpSocket::describe(ReceiveBatch& batch, std::size_t index) {
   const msghdr& header = batch.headers_[index].msg_hdr;
   ReceivedDatagram datagram;
   datagram.local = local_;
   datagram.remote = from_sockaddr(batch.names_[index]);
-  datagram.bytes = {batch.bytes_.get() + index * datagram_bytes_max, batch.headers_[index].msg_len};
-  datagram.truncated = (header.msg_flags & MSG_TRUNC) != 0;
+  Bytes left{batch.bytes_.get() + index * ReceiveBatch::buffer_bytes,
+             batch.headers_[index].msg_len};
+  std::size_t segment = left.size();
   // CMSG_NXTHDR wants a pointer to non-const; nothing is written.
   msghdr* walk = const_cast<msghdr*>(&header);
   for (cmsghdr* part = CMSG_FIRSTHDR(walk); part != nullptr; part = CMSG_NXTHDR(walk, part)) {
@@ -187,6 +208,10 @@ ReceivedDatagram UdpSocket::describe(const ReceiveBatch& batch, std::size_t inde
       std::memcpy(&time, CMSG_DATA(part), sizeof time);
       datagram.kernel_ns = static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
                            static_cast<std::uint64_t>(time.tv_nsec);
+    } else if (part->cmsg_level == SOL_UDP && part->cmsg_type == UDP_GRO) {
+      int bytes = 0;  // An int, whatever the manual says.
+      std::memcpy(&bytes, CMSG_DATA(part), sizeof bytes);
+      if (bytes > 0) segment = std::min(left.size(), static_cast<std::size_t>(bytes));
     } else if (choose_source_ && part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_PKTINFO) {
       in_pktinfo info;
       std::memcpy(&info, CMSG_DATA(part), sizeof info);
@@ -202,20 +227,41 @@ ReceivedDatagram UdpSocket::describe(const ReceiveBatch& batch, std::size_t inde
       if (link_local(datagram.local)) datagram.local.scope = info.ipi6_ifindex;
     }
   }
-  return datagram;
+  counters_.bytes_in += left.size();
+  if (segment < left.size()) {
+    counters_.datagrams_joined += (left.size() + segment - 1) / segment;
+  }
+  do {
+    datagram.bytes = left.first(std::min(segment, left.size()));
+    left = left.subspan(datagram.bytes.size());
+    datagram.truncated = datagram.bytes.size() > datagram_bytes_max ||
+                         (left.empty() && (header.msg_flags & MSG_TRUNC) != 0);
+    ++counters_.datagrams_in;
+    if (datagram.truncated) ++counters_.truncated;
+    batch.datagrams_.push_back(datagram);
+  } while (!left.empty());
 }
 
 namespace {
 
-/// Room for the source address of one datagram.
-union SourceControl {
-  cmsghdr align;
-  std::uint8_t bytes[CMSG_SPACE(sizeof(in6_pktinfo))];
+/// What the kernel takes as one piece: also less than a UDP length can say, headers included.
+constexpr std::size_t gso_bytes_max = 65'000;
+constexpr std::size_t gso_datagrams_max = 64;
+
+/// Room for the source address of a message and the size of its segments.
+struct SendControl {
+  alignas(cmsghdr) std::uint8_t bytes[CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(2)];
+};
+
+/// Items first..first+count-1, which the kernel takes as one message.
+struct Message {
+  std::size_t first = 0;
+  std::size_t count = 0;
 };
 
 /// Writes the address to send from; gives the size of the control data.
-std::size_t write_source(const Address& local, SourceControl& control) {
-  cmsghdr& part = control.align;
+std::size_t write_source(const Address& local, std::uint8_t* at) {
+  cmsghdr& part = *reinterpret_cast<cmsghdr*>(at);
   if (local.family == Family::v4) {
     in_pktinfo info{};
     std::memcpy(&info.ipi_spec_dst, local.ip.data(), 4);
@@ -235,39 +281,98 @@ std::size_t write_source(const Address& local, SourceControl& control) {
   return CMSG_SPACE(sizeof info);
 }
 
+std::size_t write_segment(std::size_t bytes, std::uint8_t* at) {
+  cmsghdr& part = *reinterpret_cast<cmsghdr*>(at);
+  const auto size = static_cast<std::uint16_t>(bytes);
+  part.cmsg_level = SOL_UDP;
+  part.cmsg_type = UDP_SEGMENT;
+  part.cmsg_len = CMSG_LEN(sizeof size);
+  std::memcpy(CMSG_DATA(&part), &size, sizeof size);
+  return CMSG_SPACE(sizeof size);
+}
+
+/// How many of the items can leave as one: of one size, but for the last, which may be shorter, and
+/// between the same addresses.
+std::size_t alike(std::span<const SendItem> items) {
+  const SendItem& head = items.front();
+  const std::size_t size = head.bytes.size();
+  if (size == 0) return 1;
+  std::size_t count = 1, bytes = size;
+  while (count < std::min(items.size(), gso_datagrams_max)) {
+    const SendItem& item = items[count];
+    if (item.bytes.empty() || item.bytes.size() > size || item.remote != head.remote ||
+        item.local != head.local || bytes + item.bytes.size() > gso_bytes_max) {
+      break;
+    }
+    bytes += item.bytes.size();
+    ++count;
+    if (item.bytes.size() < size) break;
+  }
+  return count;
+}
+
+/// The kernel does not cut this on its way out: a device without checksums (EIO), or a size over
+/// the path's MTU, which is EINVAL or EMSGSIZE by its version.
+bool may_blame_gso(int error) {
+  return error == EIO || error == EINVAL || error == EMSGSIZE || error == EOPNOTSUPP;
+}
+
 }  // namespace
 
 SendOutcome UdpSocket::send(std::span<const SendItem> items, std::span<SendFailure> failures) {
   MWTUN_ASSERT(items.size() <= send_batch_max && failures.size() >= items.size());
   std::array<mmsghdr, send_batch_max> headers;
+  std::array<Message, send_batch_max> messages;
   std::array<iovec, send_batch_max> pieces;
   std::array<sockaddr_storage, send_batch_max> names;
-  std::array<SourceControl, send_batch_max> controls;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    // sendmsg only reads the bytes; iovec has no const of its own.
-    pieces[i] = {const_cast<std::uint8_t*>(items[i].bytes.data()), items[i].bytes.size()};
-    headers[i] = {};
-    msghdr& header = headers[i].msg_hdr;
-    header.msg_name = &names[i];
-    header.msg_namelen = to_sockaddr(items[i].remote, names[i]);
-    header.msg_iov = &pieces[i];
-    header.msg_iovlen = 1;
-    if (choose_source_ && items[i].local.family == bound_.family) {
-      header.msg_control = &controls[i];
-      header.msg_controllen = write_source(items[i].local, controls[i]);
+  std::array<SendControl, send_batch_max> controls;
+  std::size_t count = 0;
+  // Makes messages of all items from `begin` on; those before `single` go one by one.
+  const auto prepare = [&](std::size_t begin, std::size_t single) {
+    count = 0;
+    for (std::size_t at = begin; at < items.size(); ++count) {
+      const std::size_t joined = gso_ && at >= single ? alike(items.subspan(at)) : 1;
+      messages[count] = {at, joined};
+      headers[count] = {};
+      msghdr& header = headers[count].msg_hdr;
+      header.msg_iov = &pieces[at];
+      header.msg_iovlen = joined;
+      header.msg_name = &names[count];
+      header.msg_namelen = to_sockaddr(items[at].remote, names[count]);
+      header.msg_control = controls[count].bytes;
+      if (choose_source_ && items[at].local.family == bound_.family) {
+        header.msg_controllen = write_source(items[at].local, controls[count].bytes);
+      }
+      if (joined > 1) {
+        header.msg_controllen +=
+            write_segment(items[at].bytes.size(), controls[count].bytes + header.msg_controllen);
+      }
+      if (header.msg_controllen == 0) header.msg_control = nullptr;
+      for (const std::size_t end = at + joined; at < end; ++at) {
+        // sendmsg only reads the bytes; iovec has no const of its own.
+        pieces[at] = {const_cast<std::uint8_t*>(items[at].bytes.data()), items[at].bytes.size()};
+      }
     }
-  }
+  };
+  prepare(0, 0);
 
   SendOutcome outcome;
   bool retried = false;
-  for (std::size_t next = 0; next < items.size();) {
+  std::size_t doubted = items.size();  // The first item of a message that was refused as a whole.
+  for (std::size_t next = 0; next < count;) {
     ++counters_.send_calls;
-    const int sent = sendmmsg(fd_.get(), headers.data() + next,
-                              static_cast<unsigned>(items.size() - next), MSG_DONTWAIT);
+    const int sent = sendmmsg(fd_.get(), headers.data() + next, static_cast<unsigned>(count - next),
+                              MSG_DONTWAIT);
     if (sent > 0) {
       for (const std::size_t end = next + static_cast<std::size_t>(sent); next < end; ++next) {
-        ++counters_.datagrams_out;
-        counters_.bytes_out += items[next].bytes.size();
+        const Message& message = messages[next];
+        counters_.datagrams_out += message.count;
+        if (message.count > 1) counters_.datagrams_cut += message.count;
+        for (std::size_t i = 0; i < message.count; ++i) {
+          counters_.bytes_out += items[message.first + i].bytes.size();
+        }
+        // By itself it goes, so the size was not what the kernel minded.
+        if (message.first == doubted) gso_ = false;
       }
       retried = false;
       continue;
@@ -281,16 +386,29 @@ SendOutcome UdpSocket::send(std::span<const SendItem> items, std::span<SendFailu
       continue;
     }
     retried = false;
+    const Message refused = messages[next];
+    if (refused.count > 1 && may_blame_gso(error)) {
+      ++counters_.gso_refused;
+      doubted = refused.first;
+      prepare(refused.first, refused.first + refused.count);
+      next = 0;
+      continue;
+    }
     const SendError reason = to_send_error(error);
     if (reason == SendError::would_block) {
       outcome.buffer_full = error == EAGAIN;
       outcome.queue_full = error != EAGAIN;
-      counters_.send_would_block += items.size() - next;
-      while (next < items.size()) failures[outcome.failures++] = {next++, reason};
+      counters_.send_would_block += items.size() - refused.first;
+      for (std::size_t i = refused.first; i < items.size(); ++i) {
+        failures[outcome.failures++] = {i, reason};
+      }
       break;
     }
-    ++counters_.send_failed;
-    failures[outcome.failures++] = {next++, reason};
+    counters_.send_failed += refused.count;
+    for (std::size_t i = 0; i < refused.count; ++i) {
+      failures[outcome.failures++] = {refused.first + i, reason};
+    }
+    ++next;
   }
   return outcome;
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/address.hpp"
 #include "base/bytes.hpp"
@@ -18,8 +19,9 @@
 
 namespace mwtun {
 
-/// Most datagrams one recvmmsg or sendmmsg takes.
-inline constexpr std::size_t receive_batch_max = 32;
+/// Most buffers one recvmmsg fills: each with a datagram, or with several that came as one (GRO).
+inline constexpr std::size_t receive_batch_max = 16;
+/// Most datagrams one sendmmsg takes.
 inline constexpr std::size_t send_batch_max = 64;
 
 struct UdpSocketOptions {
@@ -33,6 +35,9 @@ struct UdpSocketOptions {
   bool server = false;
   std::uint32_t receive_buffer_bytes = 4 << 20;
   std::uint32_t send_buffer_bytes = 2 << 20;
+  /// Datagrams of one size to one address go to the kernel as one piece (UDP_SEGMENT, Linux 4.18),
+  /// and come from it so (UDP_GRO, used from Linux 5.12 on), where it can.
+  bool offload = true;
 };
 
 /// One datagram that came in; `bytes` is good until the next receive into the same batch.
@@ -48,19 +53,23 @@ struct ReceivedDatagram {
 class ReceiveBatch {
  public:
   ReceiveBatch();
-  std::span<const ReceivedDatagram> datagrams() const { return {datagrams_.data(), count_}; }
+  std::span<const ReceivedDatagram> datagrams() const { return datagrams_; }
+  /// Every buffer was filled: more may wait.
+  bool full() const { return count_ == receive_batch_max; }
 
  private:
   friend class UdpSocket;
-  /// Address of ours (v6) and time stamp.
-  static constexpr std::size_t control_bytes = 128;
+  /// Address of ours (v6), time stamp and size of a segment.
+  static constexpr std::size_t control_bytes = 160;
+  /// What the kernel joins is never longer. A shorter buffer would lose the end without a word.
+  static constexpr std::size_t buffer_bytes = 65'536;
   std::unique_ptr<std::uint8_t[]> bytes_;
   std::array<mmsghdr, receive_batch_max> headers_{};
   std::array<iovec, receive_batch_max> pieces_{};
   std::array<sockaddr_storage, receive_batch_max> names_{};
   alignas(cmsghdr) std::array<std::uint8_t, receive_batch_max * control_bytes> control_{};
-  std::array<ReceivedDatagram, receive_batch_max> datagrams_{};
-  std::size_t count_ = 0;
+  std::vector<ReceivedDatagram> datagrams_;
+  std::size_t count_ = 0;  // Buffers filled.
 };
 
 /// One datagram to go out.
@@ -89,16 +98,19 @@ struct IcmpError {
 
 struct UdpCounters {
   std::uint64_t datagrams_in = 0;
+  std::uint64_t datagrams_joined = 0;  // Of those, came with others as one (GRO).
   std::uint64_t bytes_in = 0;
   std::uint64_t receive_calls = 0;
   std::uint64_t truncated = 0;
   std::uint64_t receive_errors = 0;
   std::uint64_t datagrams_out = 0;
+  std::uint64_t datagrams_cut = 0;  // Of those, left with others as one (GSO).
   std::uint64_t bytes_out = 0;
   std::uint64_t send_calls = 0;
   std::uint64_t send_would_block = 0;
   std::uint64_t send_failed = 0;
   std::uint64_t icmp_errors = 0;
+  std::uint64_t gso_refused = 0;  // Times the kernel would not cut what it takes piece by piece.
 };
 
 /// What the kernel's refusal means to the core.
@@ -137,6 +149,9 @@ class UdpSocket {
   /// As the kernel granted them.
   std::uint32_t receive_buffer_bytes() const { return receive_buffer_bytes_; }
   std::uint32_t send_buffer_bytes() const { return send_buffer_bytes_; }
+  /// Whether datagrams leave, and come in, several as one.
+  bool gso() const { return gso_; }
+  bool gro() const { return gro_; }
   const UdpCounters& counters() const { return counters_; }
   /// Datagrams the kernel dropped because the receive buffer was full.
   std::uint64_t receive_overruns() const;
@@ -144,7 +159,7 @@ class UdpSocket {
  private:
   UdpSocket() = default;
   bool drain_error_queue();
-  ReceivedDatagram describe(const ReceiveBatch& batch, std::size_t index) const;
+  void describe(ReceiveBatch& batch, std::size_t index);
 
   Fd fd_;
   Address local_;
@@ -152,6 +167,8 @@ class UdpSocket {
   std::string device_;
   bool server_ = false;
   bool choose_source_ = false;  // A server's, bound to any address.
+  bool gso_ = false;
+  bool gro_ = false;
   std::uint32_t receive_buffer_bytes_ = 0;
   std::uint32_t send_buffer_bytes_ = 0;
   UdpCounters counters_;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "dataplane/io/system_clock.hpp"
+#include "dataplane/super_frame.hpp"
 
 namespace mwtun {
 
@@ -15,19 +16,28 @@ namespace mwtun {
 static constexpr int send_rounds_per_turn = 4;
 /// Datagrams written with one reading of the clock; their send stamps have units of 16 µs.
 static constexpr unsigned datagrams_per_clock = 8;
+/// Of datagrams that came in as a batch, between which frames are written.
+static constexpr unsigned datagrams_per_delivery = 64;
 static constexpr Duration icmp_pause = seconds(5);
+/// Super-frames of slower flows are much shorter than the longest.
+static constexpr std::uint32_t medium_slab_bytes = 16 * 1024;
+static constexpr std::uint32_t large_slab_bytes = super_frame_bytes_max + 1;
 
 Worker::Worker(NodeConfig config, std::uint32_t slab_bytes, const WorkerOptions& options)
     : slabs_max_(std::max<std::size_t>(options.slab_memory_bytes_max / slab_bytes, 1024)),
+      super_slabs_(large_slab_bytes, options.super_frame_memory_bytes_max / 2 / large_slab_bytes),
+      medium_slabs_(medium_slab_bytes,
+                    options.super_frame_memory_bytes_max / 2 / medium_slab_bytes),
       slabs_(slab_bytes, slabs_max_),
       links_up_(config.peers.size()) {
+  medium_slabs_.set_larger(super_slabs_);
+  slabs_.set_larger(medium_slabs_);
   node_.emplace(std::move(config), entropy_, slabs_, monotonic_now());
 }
 
 Result<std::unique_ptr<Worker>> Worker::create(NodeConfig config, std::vector<WorkerTap> taps,
                                                std::vector<NumberedSocket> sockets,
                                                const WorkerOptions& options) {
-  config.offload = false;  // The interfaces take ordinary frames only.
   std::uint32_t slab_bytes = slab_bytes_for(0);
   for (const PeerConfig& peer : config.peers) {
     slab_bytes = std::max(slab_bytes, slab_bytes_for(peer.mtu));
@@ -111,11 +121,16 @@ bool Worker::drain(Instant now) {
     more = more || send_failed_;
     if (more) now = monotonic_now();
   }
+  deliver_frames();
+  while (const auto event = node_->poll_event()) take_event(*event, now);
+  return more;
+}
+
+void Worker::deliver_frames() {
+  undelivered_ = 0;
   while (const auto delivered = node_->poll_frame()) {
     loop_->write_frame(delivered->peer, delivered->frame, *this);
   }
-  while (const auto event = node_->poll_event()) take_event(*event, now);
-  return more;
 }
 
 void Worker::take_event(const Event& event, Instant now) {
@@ -178,6 +193,8 @@ WorkerReport Worker::make_report(Instant now) const {
 
 void Worker::on_datagram(const Path& path, Bytes datagram, Instant received, Instant now) {
   node_->handle_datagram(path, datagram, received, now);
+  // Each frame holds a slab until it is written.
+  if (++undelivered_ >= datagrams_per_delivery) deliver_frames();
 }
 void Worker::on_frame(PeerId peer, Frame frame, Instant now) {
   node_->handle_frame(peer, std::move(frame), now);

@@ -56,6 +56,8 @@ struct WorkerTap {
 struct WorkerOptions {
   /// Bound on the memory of frames: read, queued, kept for repair and put together.
   std::size_t slab_memory_bytes_max = 128 << 20;
+  /// The same for those longer than an ordinary frame.
+  std::size_t super_frame_memory_bytes_max = 128 << 20;
 };
 
 /// The dataplane thread: the core, its sockets and interfaces, and the loop that feeds it. Made,
@@ -95,6 +97,7 @@ class Worker : private LoopHandler {
   void run();
   /// True when more datagrams wait than one turn sends.
   bool drain(Instant now);
+  void deliver_frames();
   void take_event(const Event& event, Instant now);
   void follow_carrier(PeerId peer);
   void obey(Instant now);
@@ -112,12 +115,15 @@ class Worker : private LoopHandler {
 
   OsEntropy entropy_;
   std::size_t slabs_max_;
+  SlabPool super_slabs_;
+  SlabPool medium_slabs_;
   SlabPool slabs_;
   std::unique_ptr<EventLoop> loop_;
   std::optional<Node> node_;  // After the pool and the loop: its frames are given back first.
   std::vector<std::uint16_t> links_up_;  // Index: PeerId; a bit a link.
   std::vector<Instant> icmp_told_at_;    // Index: SocketId.
   std::vector<Command> commands_taken_;
+  unsigned undelivered_ = 0;  // Datagrams since frames were last written.
   bool send_failed_ = false;
   bool commands_wait_ = false;
   bool stopping_ = false;

@@ -86,3 +86,27 @@ TEST_CASE("a frame is a slice of its slab, and plain without offload data", "[pa
   frame.offload.checksum_partial = true;
   CHECK_FALSE(frame.offload.plain());
 }
+
+TEST_CASE("a slab for more bytes comes from the next larger pool", "[packet]") {
+  SlabPool large(5000, 1), medium(1000, 2), small(100, 1);
+  medium.set_larger(large);
+  small.set_larger(medium);
+  CHECK(small.slab_bytes_max() == 5000);
+  SlabRef a = small.take(std::size_t{100});
+  SlabRef b = small.take(101);
+  SlabRef c = small.take(5000);
+  CHECK(a.capacity() == 100);
+  CHECK(b.capacity() == 1000);
+  CHECK(c.capacity() == 5000);
+  // The large ones are not used up by what is small, but stand in for one another.
+  CHECK_FALSE(small.take(std::size_t{1}));
+  SlabRef d = small.take(1000);
+  CHECK(d.capacity() == 1000);
+  CHECK_FALSE(small.take(1000));
+  c.reset();
+  SlabRef e = small.take(1000);
+  CHECK(e.capacity() == 5000);
+  e.reset();
+  CHECK(small.take(1001));
+  CHECK_FALSE(small.take(5001));
+}

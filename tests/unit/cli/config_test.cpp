@@ -231,6 +231,7 @@ TEST_CASE("a bad value at the top of the file is refused where it stands") {
       {top("control = 1"), "2:11: control is a whole number"},
       {top("control = \"/run/" + long_path + "\""), "2:11: control: the path "},
       {top("control = \"/run/mwtun/\""), "2:11: control names a folder"},
+      {top("profile = \"routr\""), "2:11: profile = \"routr\" is unknown"},
       {top("state_dir = 7"), "2:13: state_dir is a whole number; write a text in quotes"},
       {top("log = \"loud\""),
        "2:7: log = \"loud\" is unknown; use \"warn\", \"info\" or \"debug\""},
@@ -584,4 +585,10 @@ TEST_CASE("keys are read once each and none of them is in a message") {
   CHECK(keys.reads == 2);
   CHECK(config.error().message.find(to_base64(key_of_seed(1).view())) == std::string::npos);
   CHECK(config.error().message.find(to_base64(key_of_seed(2).view())) == std::string::npos);
+}
+
+TEST_CASE("a profile is one of two, and by the machine when none is named") {
+  CHECK_FALSE(good(top("log = \"info\"")).profile.has_value());
+  CHECK(good(top("profile = \"router\"")).profile == Profile::router);
+  CHECK(good(top("profile = \"server\"")).profile == Profile::server);
 }

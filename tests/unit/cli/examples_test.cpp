@@ -46,6 +46,7 @@ TEST_CASE("the manual names every key of the configuration and every exit code")
   for (const char* word : {"private_key_file",
                            "control",
                            "state_dir",
+                           "profile",
                            "listen",
                            "log",
                            "name",

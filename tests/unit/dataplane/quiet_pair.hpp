@@ -20,8 +20,11 @@ class QuietPair {
  public:
   /// @param change  called with the client's peer before anything starts
   /// @param loss    from the first datagram on; with it, links may not be up so far
-  explicit QuietPair(const std::function<void(PeerConfig&)>& change = {}, double loss = 0)
+  /// @param server_takes_offload  frames that are not done (PROTOCOL.md 4.6)
+  explicit QuietPair(const std::function<void(PeerConfig&)>& change = {}, double loss = 0,
+                     bool server_takes_offload = true)
       : slabs_(2048, 8192) {
+    slabs_.set_larger(large_slabs_);
     REQUIRE(crypto_start());
     NodeConfig client, server;
     client.private_key = generate_private_key(entropy_);
@@ -37,6 +40,7 @@ class QuietPair {
     client.peers.push_back(std::move(to_server));
     server.peers.push_back(std::move(to_client));
     client.wall_clock_ns = server.wall_clock_ns = 1;
+    server.offload = server_takes_offload;
     ends_[0].emplace(std::move(client), entropy_, slabs_, now_);
     ends_[1].emplace(std::move(server), entropy_, slabs_, now_);
     for (std::uint8_t link = 0; link < 2; ++link) {
@@ -68,6 +72,11 @@ class QuietPair {
     store_be16(at + 34, flow);
     ends_[end]->handle_frame({}, std::move(frame), now_);
   }
+  void send_frame(std::size_t end, Frame frame) {
+    ends_[end]->handle_frame({}, std::move(frame), now_);
+  }
+  /// Called with each frame that arrives, at its end.
+  std::function<void(std::size_t end, const Frame& frame)> on_frame;
   /// Of every datagram, both ways, from now on.
   void set_loss(double share) { loss_ = share; }
   /// Every datagram from now on has a bit turned.
@@ -131,13 +140,15 @@ class QuietPair {
                           {room.begin(), room.begin() + static_cast<long>(datagram->size)}});
       if (forged_) flights_.back().bytes.back() ^= 1;
     }
-    while (ends_[end]->poll_frame()) {
+    while (const auto delivered = ends_[end]->poll_frame()) {
+      if (on_frame) on_frame(end, delivered->frame);
     }
     while (ends_[end]->poll_event()) {
     }
   }
 
   test::SeededEntropy entropy_{1};
+  SlabPool large_slabs_{70'000, 256};
   SlabPool slabs_;
   Instant now_{seconds(10)};
   std::optional<Node> ends_[2];

@@ -1,5 +1,7 @@
 #include "dataplane/io/epoll_loop.hpp"
 
+#include <netinet/udp.h>
+
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <map>
@@ -7,6 +9,8 @@
 #include <thread>
 
 #include "dataplane/io/mailbox.hpp"
+#include "dataplane/io/socket_address.hpp"
+#include "dataplane/super_frame.hpp"
 #include "support.hpp"
 
 using namespace mwtun;
@@ -23,6 +27,7 @@ struct Recorder : LoopHandler {
   };
   std::vector<Datagram> datagrams;
   std::vector<std::string> frames;
+  Frame super_frame;  // The last.
   std::vector<SocketId> writable;
   std::vector<std::pair<std::uint64_t, SendError>> send_errors;
   std::vector<IcmpError> icmp_errors;
@@ -34,6 +39,7 @@ struct Recorder : LoopHandler {
   }
   void on_frame(PeerId, Frame frame, Instant) override {
     frames.emplace_back(frame.bytes().begin(), frame.bytes().end());
+    if (frame.offload.gso != Offload::Gso::none) super_frame = std::move(frame);
   }
   void on_writable(SocketId socket, Instant) override { writable.push_back(socket); }
   void on_send_error(const DatagramTag& tag, SendError error, Instant) override {
@@ -46,22 +52,25 @@ struct Recorder : LoopHandler {
 };
 
 struct Rig {
+  SlabPool large_slabs{70'000, 8};
   SlabPool slabs{2048, 64};
   std::unique_ptr<EpollLoop> loop;
   Recorder seen;
 
   Rig() {
+    slabs.set_larger(large_slabs);
     auto opened = EpollLoop::open(slabs);
     REQUIRE(opened.ok());
     loop = opened.take();
   }
 
   Address add_socket(unsigned id, const char* bind, bool server = false,
-                     std::uint32_t send_buffer = 1 << 20) {
+                     std::uint32_t send_buffer = 1 << 20, bool offload = true) {
     UdpSocketOptions options;
     options.bind = parse_address(bind);
     options.server = server;
     options.send_buffer_bytes = send_buffer;
+    options.offload = offload;
     auto socket = UdpSocket::open(options);
     if (!socket.ok()) FAIL(socket.error().message);
     const Address bound = socket.value().bound();
@@ -167,7 +176,7 @@ TEST_CASE("one run hands over a bounded amount, and the rest comes next time") {
   Rig rig;
   rig.add_socket(0, "127.0.0.1");
   const Address target = rig.add_socket(1, "127.0.0.1");
-  const std::size_t bound = EpollLoop::receive_calls_per_run * receive_batch_max;
+  const std::size_t bound = EpollLoop::datagrams_per_run;
   for (std::size_t i = 0; i < bound + 10; ++i) {
     if (rig.queue(0, target, "")) continue;  // Empty ones count like any other.
     rig.loop->flush(rig.seen);
@@ -253,10 +262,14 @@ TEST_CASE("a full send buffer is told as would_block and its end as writable") {
     lab.add_neighbour("mio0", "192.0.2.2");
     lab.throttle("mio0", 400'000, 1 << 20);
     Rig rig;
-    rig.add_socket(0, "192.0.2.1", false, 8192);
+    const bool offload = GENERATE(false, true);
+    rig.add_socket(0, "192.0.2.1", false, 8192, offload);
     const std::string big(1400, 'b');
-    for (std::uint64_t i = 0; i < 32; ++i) rig.queue(0, parse_address("192.0.2.2:9"), big, i);
-    rig.loop->flush(rig.seen);
+    // With GSO the first batch is one piece, which an empty buffer takes whatever its size is.
+    for (std::uint64_t i = 0; i < 64; ++i) {
+      rig.queue(0, parse_address("192.0.2.2:9"), big, i);
+      if (i % 32 == 31) rig.loop->flush(rig.seen);
+    }
     REQUIRE_FALSE(rig.seen.send_errors.empty());
     for (const auto& [number, error] : rig.seen.send_errors) {
       CHECK(error == SendError::would_block);
@@ -283,7 +296,8 @@ TEST_CASE("a full interface queue is told as would_block and tried again after a
     lab.add_neighbour("mio0", "192.0.2.2");
     lab.throttle("mio0", 100'000, 6000);
     Rig rig;
-    rig.add_socket(0, "192.0.2.1");
+    // With GSO the queue gets all as one, cuts it itself, and says nothing of what it drops then.
+    rig.add_socket(0, "192.0.2.1", false, 1 << 20, false);
     const std::string big(1400, 'b');
     for (std::uint64_t i = 0; i < 32; ++i) rig.queue(0, parse_address("192.0.2.2:9"), big, i);
     rig.loop->flush(rig.seen);
@@ -355,16 +369,102 @@ TEST_CASE("frames come from and go to interfaces") {
     CHECK(rig.seen.datagrams[0].bytes == hello);
     CHECK(rig.seen.datagrams[0].path.remote == parse_address("192.0.2.2:9"));
 
-    frame.offload.gso = Offload::Gso::tcp4;
-    rig.loop->write_frame(PeerId{2}, frame, rig.seen);
-    CHECK(rig.loop->report().interfaces[0].super_frames_refused == 1);
-
     lab.remove("mio0");
     REQUIRE(rig.run_until([&] { return !rig.seen.interfaces_gone.empty(); }));
     CHECK(rig.seen.interfaces_gone == std::vector<PeerId>{PeerId{2}});
     const Instant deadline = monotonic_now() + milliseconds(2);
     CHECK(rig.loop->run(deadline, rig.seen) >= deadline);  // No circle over a dead descriptor.
     rig.loop->write_frame(PeerId{2}, frame, rig.seen);
+  });
+}
+
+TEST_CASE("super-frames come from and go to interfaces, which need not know them") {
+  const bool tun = GENERATE(false, true);
+  in_namespace([tun] {
+    Lab lab;
+    Rig rig;
+    const auto put = [&](const char* name, bool offload) {
+      TapOptions options;
+      options.name = name;
+      options.tun = tun;
+      options.offload = offload;
+      options.settings.addresses = {{parse_address("192.0.2.1"), 24}};
+      auto tap = Tap::open(lab.netlink, options);
+      REQUIRE(tap.ok());
+      tap.value().set_carrier(true);
+      const TapOffload able = tap.value().offload();
+      rig.loop->put_interface(PeerId{0}, tap.take());
+      return able;
+    };
+    if (put("mio0", true) != TapOffload::tcp_and_udp) {
+      WARN("this kernel gives no super-frames of UDP: not tested");
+      return;
+    }
+    if (!tun) lab.add_neighbour("mio0", "192.0.2.2");
+
+    // The kernel leaves a UDP socket's segments together.
+    UdpSocketOptions options;
+    options.bind = parse_address("192.0.2.1");
+    auto opened = UdpSocket::open(options);
+    REQUIRE(opened.ok());
+    UdpSocket host = opened.take();
+    std::string sent(7500, '\0');
+    for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>(i * 7 / 5);
+    std::vector<SendItem> items;
+    for (std::size_t at = 0; at < sent.size(); at += 1000) {
+      const std::string_view piece = std::string_view(sent).substr(at, 1000);
+      items.push_back({{},
+                       parse_address("192.0.2.2:9"),
+                       {reinterpret_cast<const std::uint8_t*>(piece.data()), piece.size()}});
+    }
+    REQUIRE(rig.run_until([&] {
+      std::array<SendFailure, send_batch_max> failures;
+      host.send(items, failures);
+      return bool(rig.seen.super_frame.slab);
+    }));
+    Frame frame = std::exchange(rig.seen.super_frame, {});
+    CHECK(frame.offload.gso == Offload::Gso::udp);
+    CHECK(frame.offload.gso_bytes == 1000);
+    CHECK(settle_offload(frame));
+    REQUIRE(frame.size == 14 + 28 + sent.size());
+    CHECK(std::memcmp(frame.bytes().data() + 42, sent.data(), sent.size()) == 0);
+
+    // Back to where it came from: no sum changes when the two ends change places.
+    const auto turn_round = [&] {
+      std::uint8_t* at = frame.slab.data() + frame.offset;
+      std::swap_ranges(at, at + 6, at + 6);
+      std::swap_ranges(at + 26, at + 30, at + 30);
+      std::swap_ranges(at + 34, at + 36, at + 36);
+    };
+    turn_round();
+    ReceiveBatch batch;
+    const auto arrived = [&] {
+      std::string got;
+      while (readable(host.fd(), milliseconds(200)) &&
+             host.receive(batch) == UdpSocket::Receive::some) {
+        for (const ReceivedDatagram& datagram : batch.datagrams()) {
+          CHECK(datagram.bytes.size() == std::min<std::size_t>(1000, sent.size() - got.size()));
+          got.append(datagram.bytes.begin(), datagram.bytes.end());
+        }
+      }
+      return got;
+    };
+    rig.loop->write_frame(PeerId{0}, frame, rig.seen);
+    CHECK(arrived() == sent);
+    CHECK(rig.loop->report().interfaces[0].super_frames_cut == 0);
+    CHECK(rig.loop->report().interfaces[0].counters.super_frames_written == 1);
+
+    // An interface without any of this gets ordinary frames, with checksums that the kernel looks
+    // at.
+    CHECK(put("mio1", false) == TapOffload::none);
+    if (!tun) {
+      const MacAddress mac = lab.mac_of("mio1");
+      std::memcpy(frame.slab.data() + frame.offset, mac.data(), 6);
+    }
+    rig.loop->write_frame(PeerId{0}, frame, rig.seen);
+    CHECK(arrived() == sent);
+    CHECK(rig.loop->report().interfaces[0].super_frames_cut == 1);
+    CHECK(rig.loop->report().interfaces[0].counters.frames_written == items.size());
   });
 }
 

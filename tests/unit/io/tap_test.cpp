@@ -67,10 +67,10 @@ std::vector<std::uint8_t> read_type(Tap& tap, std::uint16_t type) {
   std::array<std::uint8_t, 2048> room;
   std::vector<std::uint8_t> got;
   eventually(tap.fd(), [&] {
-    std::size_t size = 0;
-    while (tap.read(room, size) == Tap::Read::frame) {
+    TapFrame read;
+    while (tap.read(room, read) == Tap::Read::frame) {
       if (load_be16(room.data() + 12) == type) {
-        got.assign(room.begin(), room.begin() + static_cast<std::ptrdiff_t>(size));
+        got.assign(room.begin(), room.begin() + static_cast<std::ptrdiff_t>(read.size));
         return true;
       }
     }
@@ -128,8 +128,8 @@ TEST_CASE("frames pass both ways unchanged, at any size up to the MTU") {
     REQUIRE(eventually(tap.fd(), [&] {
       host.send(frame_of(60));
       std::array<std::uint8_t, 2048> room;
-      std::size_t size = 0;
-      return tap.read(room, size) == Tap::Read::frame;
+      TapFrame read;
+      return tap.read(room, read) == Tap::Read::frame;
     }));
     while (tap.discard()) {
     }
@@ -156,10 +156,10 @@ TEST_CASE("what an interface refuses is counted and harmless") {
     CHECK(tap.write(frame_of(60)) == Tap::Write::refused);
     CHECK(tap.counters().refused == 2);
     std::array<std::uint8_t, 2048> room;
-    std::size_t size = 0;
-    while (tap.read(room, size) == Tap::Read::frame) {
+    TapFrame read;
+    while (tap.read(room, read) == Tap::Read::frame) {
     }
-    CHECK(tap.read(room, size) == Tap::Read::empty);  // Not an error, and nothing that wakes us.
+    CHECK(tap.read(room, read) == Tap::Read::empty);  // Not an error, and nothing that wakes us.
     CHECK_FALSE(readable(tap.fd(), milliseconds(0)));
     lab.up("mio0");
     CHECK(tap.write(frame_of(60)) == Tap::Write::written);
@@ -173,10 +173,10 @@ TEST_CASE("a frame longer than the room is skipped, not cut") {
     tap.set_carrier(true);
     FrameSocket host("mio0", test_type);
     std::array<std::uint8_t, 500> room;
-    std::size_t size = 0;
+    TapFrame read;
     CHECK(eventually(tap.fd(), [&] {
       host.send(frame_of(1000));
-      return tap.read(room, size) == Tap::Read::skipped;
+      return tap.read(room, read) == Tap::Read::skipped;
     }));
     CHECK(tap.counters().read_too_long == 1);
   });
@@ -188,8 +188,8 @@ TEST_CASE("an interface that somebody deletes is told as gone") {
     Tap tap = open_tap(lab, named("mio0"));
     lab.remove("mio0");
     std::array<std::uint8_t, 2048> room;
-    std::size_t size = 0;
-    CHECK(tap.read(room, size) == Tap::Read::gone);
+    TapFrame read;
+    CHECK(tap.read(room, read) == Tap::Read::gone);
     CHECK(tap.write(frame_of(60)) == Tap::Write::gone);
   });
 }
@@ -211,10 +211,9 @@ TEST_CASE("a layer-3 interface looks like Ethernet from inside") {
     REQUIRE(eventually(tun.fd(), [&] {
       sendto(sender.get(), "hello", 5, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&name), size);
       std::array<std::uint8_t, 2048> room;
-      std::size_t length = 0;
-      if (tun.read(room, length) != Tap::Read::frame || load_be16(&room[12]) != 0x0800)
-        return false;
-      frame.assign(room.begin(), room.begin() + static_cast<std::ptrdiff_t>(length));
+      TapFrame read;
+      if (tun.read(room, read) != Tap::Read::frame || load_be16(&room[12]) != 0x0800) return false;
+      frame.assign(room.begin(), room.begin() + static_cast<std::ptrdiff_t>(read.size));
       return true;
     }));
     REQUIRE(frame.size() == 14 + 20 + 8 + 5);
