@@ -72,6 +72,13 @@ std::optional<Narration> narrate(const Event& event, const Config& config) {
       return Narration{LogLevel::info, LogClass::link,
                        fmt::format("{}: now at {}", link_label(config, event.peer, event.link),
                                    to_string(event.path.remote))};
+    case Event::Kind::gso_given_up:
+      return Narration{
+          LogLevel::warn, LogClass::link,
+          fmt::format("{}: datagrams vanish when the kernel cuts them from one piece (UDP GSO): "
+                      "each leaves alone from now on, which costs CPU. A newer kernel or network "
+                      "driver may not do that",
+                      link_label(config, event.peer, event.link))};
     case Event::Kind::datagram_size_changed:
       return Narration{LogLevel::info, LogClass::link,
                        fmt::format("{}: datagrams of up to {} bytes pass",

@@ -21,7 +21,8 @@ class LibcryptoAead {
 
  private:
   explicit LibcryptoAead(void* context) : context_(context) {}
-  void* context_;  // EVP_CIPHER_CTX; its headers stay out of ours.
+  // EVP_CIPHER_CTX; its headers stay out of ours.
+  [[maybe_unused]] void* context_;
 };
 
 }  // namespace mwtun

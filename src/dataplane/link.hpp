@@ -7,6 +7,7 @@
 #include "base/entropy.hpp"
 #include "crypto/replay.hpp"
 #include "dataplane/config.hpp"
+#include "dataplane/gso_check.hpp"
 #include "dataplane/hold_down.hpp"
 #include "dataplane/meters.hpp"
 #include "dataplane/mtu_search.hpp"
@@ -96,6 +97,7 @@ struct Link {
   Pacer pacer;
   MtuSearch mtu;
   LossMeter loss;
+  GsoCheck gso;
   Instant loss_from{};  // What was sent before the link came up says nothing of it now.
   DelayMeter delay;
   RateMeter delivered_meter, received_meter;

@@ -29,6 +29,7 @@ struct OutgoingDatagram {
   Path path;
   std::size_t size = 0;
   DatagramTag tag;
+  bool may_join = true;  // Leave as one with its neighbours (UDP GSO).
 };
 
 /// A frame for a peer's interface.

@@ -93,6 +93,7 @@ struct Event {
     link_held,   // It is back, but fails too often to be relied on for `value` seconds.
     link_moved,  // Path changed after validation.
     datagram_size_changed,
+    gso_given_up,  // Datagrams that left several as one vanished; they leave alone now.
   };
   Kind kind{};
   PeerId peer{};

@@ -259,6 +259,7 @@ class Tunnel {
   void give_up(ChunkIndex index);
   Duration backstop(Instant now) const;
   void judge_loss(Link& l, Instant now);
+  void judge_gso(Link& l, std::uint64_t number, bool lost);
   void wait_for_oldest(Link& l);
   void trim_logs(Link& l, LinkSpace& space, Instant now);
 

@@ -111,6 +111,7 @@ void Tunnel::acknowledge(Link& l, LinkSpace& space, std::uint64_t number, Instan
   } else {
     if (eliciting) l.bytes_in_flight -= sent.bytes;
     l.loss.add(false, now);
+    judge_gso(l, number, false);
   }
   l.delivered_bytes += sent.bytes;
   l.delivered_meter.add(sent.bytes, now);
@@ -186,6 +187,7 @@ void Tunnel::lose(Link& l, LinkSpace& space, std::uint64_t number, bool counts, 
   } else if (counts) {
     ++l.counters.lost;
     l.loss.add(true, now);
+    judge_gso(l, number, true);
     if (l.mtu.lost(sent.bytes, now)) datagram_size_changed(l);
   }
   for (std::uint32_t at = sent.contents; at != ContentPool::none; at = flow_->contents[at].next) {
@@ -216,6 +218,10 @@ void Tunnel::wait_for_oldest(Link& l) {
         std::clamp(sent[n].sent, std::min(rtt_valid_from_, l.last_progress), l.last_progress);
     return;
   }
+}
+
+void Tunnel::judge_gso(Link& l, std::uint64_t number, bool lost) {
+  if (l.gso.settled(number, lost)) push_event({.kind = Event::Kind::gso_given_up, .link = l.id});
 }
 
 void Tunnel::judge_loss(Link& l, Instant now) {

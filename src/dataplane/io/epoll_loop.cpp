@@ -274,8 +274,10 @@ void EpollLoop::flush(LoopHandler& handler) {
       const OutgoingDatagram& datagram = queued_[i];
       if (done[i] || datagram.path != path) continue;
       done[i] = true;
-      items[count] = {
-          datagram.path.local, datagram.path.remote, {arena_.get() + queued_at_[i], datagram.size}};
+      items[count] = {datagram.path.local,
+                      datagram.path.remote,
+                      {arena_.get() + queued_at_[i], datagram.size},
+                      datagram.may_join};
       origins[count++] = i;
     }
     SocketSlot* slot = socket_of(path.socket);

@@ -296,12 +296,13 @@ std::size_t write_segment(std::size_t bytes, std::uint8_t* at) {
 std::size_t alike(std::span<const SendItem> items) {
   const SendItem& head = items.front();
   const std::size_t size = head.bytes.size();
-  if (size == 0) return 1;
+  if (size == 0 || !head.may_join) return 1;
   std::size_t count = 1, bytes = size;
   while (count < std::min(items.size(), gso_datagrams_max)) {
     const SendItem& item = items[count];
-    if (item.bytes.empty() || item.bytes.size() > size || item.remote != head.remote ||
-        item.local != head.local || bytes + item.bytes.size() > gso_bytes_max) {
+    if (!item.may_join || item.bytes.empty() || item.bytes.size() > size ||
+        item.remote != head.remote || item.local != head.local ||
+        bytes + item.bytes.size() > gso_bytes_max) {
       break;
     }
     bytes += item.bytes.size();

@@ -77,6 +77,7 @@ struct SendItem {
   Address local;  // Server sockets: the address to send from. None: let the kernel choose.
   Address remote;
   Bytes bytes;
+  bool may_join = true;  // Leave as one with its neighbours.
 };
 struct SendFailure {
   std::size_t index;  // Into the items.
