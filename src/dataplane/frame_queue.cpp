@@ -76,7 +76,10 @@ FlowIndex FrameQueue::next_flow() {
     if (flow.deficit > 0 && flow.frames > 0) return list.first;
     const FlowIndex index = pop_flow(list);
     const bool over = flow.deficit <= 0;
-    if (over) flow.deficit += quantum_bytes_;
+    if (over) {
+      flow.deficit += quantum_bytes_;
+      turns_.push_back(index);
+    }
     if (flow.frames == 0) flow.codel.emptied();
     if (over || flow.sparse) {
       // Also when it is empty: else, frame by frame, it could be new each time.
@@ -150,6 +153,14 @@ void FrameQueue::put_before(FlowList& first, FlowList& rest) {
   if (rest.first == none) rest.last = first.last;
   rest.first = first.first;
   first = {};
+}
+
+/// Nobody sent, so no time has passed: what a flow owes for a super-frame stays. Else each look at
+/// the queue while no link is ready would pay it off, and who sends super-frames would have nearly
+/// all.
+void FrameQueue::take_back_turns() {
+  for (const FlowIndex index : turns_) flows_[index].deficit -= quantum_bytes_;
+  turns_.clear();
 }
 
 void FrameQueue::set_aside() {

@@ -70,14 +70,19 @@ class FrameQueue {
   std::optional<Taken> take(Instant now, MaySend&& may_send, DropCounters& drops) {
     while (true) {
       const FlowIndex index = due(now, may_send);
-      if (index == none) return std::nullopt;
+      if (index == none) {
+        take_back_turns();
+        return std::nullopt;
+      }
       if (std::optional<Taken> taken = serve(index, now, drops)) return taken;
     }
   }
   /// Whether take() would now find a flow that may send.
   template <typename MaySend>
   bool any(Instant now, MaySend&& may_send) {
-    return due(now, may_send) != none;
+    const bool found = due(now, may_send) != none;
+    take_back_turns();
+    return found;
   }
 
   /// Another flow has this index from now on: what CoDel learnt was not about it.
@@ -116,6 +121,7 @@ class FrameQueue {
       bring_back();
       aside_at_ = now;
     }
+    turns_.clear();
     bool asked_all = aside_new_.first == none && aside_old_.first == none;
     while (true) {
       const FlowIndex index = next_flow();
@@ -139,6 +145,7 @@ class FrameQueue {
   void push_flow(FlowList& list, FlowIndex index);
   void put_before(FlowList& first, FlowList& rest);
   void set_aside();
+  void take_back_turns();
   void bring_back();
 
   const Limits limits_;
@@ -153,6 +160,8 @@ class FrameQueue {
   FlowList new_, old_;              // In the order they are due.
   FlowList aside_new_, aside_old_;  // Refused at aside_at_; they stood before those.
   Instant aside_at_{};
+  /// Who had his turn in the last due(), with what he owed growing less each time.
+  std::vector<FlowIndex> turns_;
   std::size_t size_ = 0;
   std::uint64_t bytes_ = 0;
 };

@@ -120,6 +120,26 @@ TEST_CASE_METHOD(Fixture, "a super-frame pays with the turns it would have taken
   CHECK(sent[1] >= 7 * 45'054);
 }
 
+TEST_CASE_METHOD(Fixture, "waiting for a link does not pay what a super-frame owes",
+                 "[frame_queue]") {
+  std::uint64_t bytes[2] = {};
+  for (int i = 0; i < 4000; ++i) {
+    while (queue.frames_of(0) < 4) queue.push(0, super_frame(12), now, drops);
+    while (queue.frames_of(1) < 20) push(1, 1400);
+    // Links are ready for a frame now and then; between, everybody is refused.
+    for (int wait = 0; wait < 3; ++wait) {
+      now += microseconds(50);
+      CHECK_FALSE(queue.any(now, [](FlowIndex, const Frame&, bool) { return false; }));
+      CHECK_FALSE(queue.take(
+          now, [](FlowIndex, const Frame&, bool) { return false; }, drops));
+    }
+    const FrameQueue::Taken taken = take().value();
+    bytes[taken.flow] += taken.frame.size;
+  }
+  CHECK(bytes[0] < bytes[1] * 11 / 10);
+  CHECK(bytes[1] < bytes[0] * 11 / 10);
+}
+
 TEST_CASE_METHOD(Fixture, "a flow that sends little goes before all that are backlogged",
                  "[frame_queue]") {
   for (FlowIndex flow = 0; flow < 50; ++flow) push(flow, 1500, 10);
