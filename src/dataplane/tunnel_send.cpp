@@ -257,6 +257,12 @@ void Tunnel::give_up_piece(ChunkIndex index) {
   drops_.add(Drop::piece_given_up);
 }
 
+/// A sparse flow may run ahead of pacing by a frame, not by a super-frame: a stream whose queue is
+/// empty now and then would keep the links busy ahead for ever, and who waits for them would starve.
+static bool small(const Frame& frame) {
+  return frame.offload.gso == Offload::Gso::none;
+}
+
 /// Takes the next frame that some link may take.
 bool Tunnel::begin_frame(Instant now) {
   Flow& flow = *flow_;
@@ -276,7 +282,7 @@ bool Tunnel::begin_frame(Instant now) {
   cutting_.begun.reset();
   cutting_.lane = flow.flows.assign(taken->flow, cutting_.frame.size, now);
   cutting_.whole_on_one_link = cutting_.lane.pinned || !wire::lane_ordered(cutting_.lane.lane);
-  cutting_.urgent = urgent(cutting_.lane, taken->sparse);
+  cutting_.urgent = urgent(cutting_.lane, taken->sparse && small(cutting_.frame));
   if (!taken->sparse && flow.class_of[taken->flow] == 0) queue_delay_ = taken->sojourn;
   if (taken->marked) ++frames_.ecn_marked;
   return true;
@@ -284,7 +290,7 @@ bool Tunnel::begin_frame(Instant now) {
 
 bool Tunnel::may_begin(FlowIndex flow, const Frame& head, bool sparse, Instant now) const {
   const FlowTable::Assignment lane = flow_->flows.look(flow);
-  const bool soon = urgent(lane, sparse);
+  const bool soon = urgent(lane, sparse && small(head));
   if (!soon && !bulk_ready_) return false;
   const Scheduler& scheduler = scheduler_for(flow);
   if (scheduler.kind() == SchedulerKind::redundant) {
