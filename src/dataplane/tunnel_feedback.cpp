@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/planted.hpp"
+#include "dataplane/inner_headers.hpp"
 #include "dataplane/tunnel.hpp"
 
 namespace mwtun {
@@ -269,6 +270,39 @@ void Tunnel::give_up(ChunkIndex index) {
   drops_.add(Drop::repair_given_up);
   if (unfinished && cutting_.active && cutting_.offset > 0 && cutting_.lane.lane == lane)
     cutting_ = {};
+}
+
+/// Of a super-frame only the piece is lost, when the peer learns in time how long it was. A frame
+/// in one piece is lost with it.
+void Tunnel::give_up_piece(ChunkIndex index) {
+  OutChunk& chunk = flow_->out[index];
+  if (chunk.hole || !chunk.of_super_frame || (chunk.first && chunk.last)) return give_up(index);
+  chunk.hole = true;
+  // The headers alone are needed again; a large slab is too much to keep for nothing.
+  if (!chunk.first) chunk.slab.reset();
+  drops_.add(Drop::piece_given_up);
+}
+
+wire::Hole Tunnel::hole_of(const OutChunk& chunk) {
+  wire::Hole hole{.lane = chunk.lane,
+                  .sequence_low = static_cast<std::uint32_t>(chunk.sequence & 0xffffff),
+                  .first = chunk.first,
+                  .last = chunk.last,
+                  .bytes = chunk.size,
+                  .headers = {}};
+  if (!chunk.first) return hole;
+  hole.gso_bytes = chunk.offload.gso_bytes;
+  const Bytes piece(chunk.slab.data() + chunk.offset, chunk.size);
+  const std::optional<InnerHeaders> headers = find_headers(piece);
+  hole.headers = piece.first(headers ? headers->payload_at : 0);
+  return hole;
+}
+
+/// What a chunk needs of a datagram at least, when it goes again.
+std::size_t Tunnel::bytes_of(const OutChunk& chunk) {
+  if (chunk.hole) return wire::hole_bytes + (chunk.first ? 2 + hole_of(chunk).headers.size() : 0);
+  return chunk.size + wire::rest_chunk_header_bytes +
+         (chunk.offload.plain() ? std::size_t{0} : wire::offload_bytes);
 }
 
 void Tunnel::forget_contents(SentDatagram& sent) {

@@ -4,7 +4,6 @@
 // Every link has one datagram open at a time; all that are open together have the same stamp.
 #include <algorithm>
 
-#include "dataplane/inner_headers.hpp"
 #include "dataplane/tunnel.hpp"
 
 namespace mwtun {
@@ -246,19 +245,9 @@ bool Tunnel::append_repair(Instant now) {
   return false;
 }
 
-/// Of a super-frame only the piece is lost, when the peer learns in time how long it was. A frame
-/// in one piece is lost with it.
-void Tunnel::give_up_piece(ChunkIndex index) {
-  OutChunk& chunk = flow_->out[index];
-  if (chunk.hole || !chunk.of_super_frame || (chunk.first && chunk.last)) return give_up(index);
-  chunk.hole = true;
-  // The headers alone are needed again; a large slab is too much to keep for nothing.
-  if (!chunk.first) chunk.slab.reset();
-  drops_.add(Drop::piece_given_up);
-}
-
 /// A sparse flow may run ahead of pacing by a frame, not by a super-frame: a stream whose queue is
-/// empty now and then would keep the links busy ahead for ever, and who waits for them would starve.
+/// empty now and then would keep the links busy ahead for ever, and who waits for them would
+/// starve.
 static bool small(const Frame& frame) {
   return frame.offload.gso == Offload::Gso::none;
 }
@@ -429,28 +418,6 @@ bool Tunnel::append_piece(LinkSet links, Instant now) {
   cutting_.offset += static_cast<std::uint32_t>(take);
   if (cutting_.offset == cutting_.frame.size) cutting_ = {};
   return true;
-}
-
-wire::Hole Tunnel::hole_of(const OutChunk& chunk) {
-  wire::Hole hole{.lane = chunk.lane,
-                  .sequence_low = static_cast<std::uint32_t>(chunk.sequence & 0xffffff),
-                  .first = chunk.first,
-                  .last = chunk.last,
-                  .bytes = chunk.size,
-                  .headers = {}};
-  if (!chunk.first) return hole;
-  hole.gso_bytes = chunk.offload.gso_bytes;
-  const Bytes piece(chunk.slab.data() + chunk.offset, chunk.size);
-  const std::optional<InnerHeaders> headers = find_headers(piece);
-  hole.headers = piece.first(headers ? headers->payload_at : 0);
-  return hole;
-}
-
-/// What a chunk needs of a datagram at least, when it goes again.
-std::size_t Tunnel::bytes_of(const OutChunk& chunk) {
-  if (chunk.hole) return wire::hole_bytes + (chunk.first ? 2 + hole_of(chunk).headers.size() : 0);
-  return chunk.size + wire::rest_chunk_header_bytes +
-         (chunk.offload.plain() ? std::size_t{0} : wire::offload_bytes);
 }
 
 void Tunnel::write_chunk(Link& l, ChunkIndex index, Instant now) {
