@@ -208,9 +208,6 @@ class Tunnel {
   std::uint64_t next_stamp(Instant now);
   std::size_t chunk_bytes_max() const;
   bool repair_worth_it(const OutChunk& chunk, Instant now) const;
-  void give_up_piece(ChunkIndex index);
-  static std::size_t bytes_of(const OutChunk& chunk);
-  static wire::Hole hole_of(const OutChunk& chunk);
 
   // tunnel_copies.cpp
   LinkSet copy_links(const Scheduler& scheduler, bool urgent, Instant now) const;
@@ -257,6 +254,9 @@ class Tunnel {
   void requeue_unacknowledged(Link& l);
   void forget_contents(SentDatagram& sent);
   void give_up(ChunkIndex index);
+  void give_up_piece(ChunkIndex index);
+  static std::size_t bytes_of(const OutChunk& chunk);
+  static wire::Hole hole_of(const OutChunk& chunk);
   Duration backstop(Instant now) const;
   void judge_loss(Link& l, Instant now);
   void judge_gso(Link& l, std::uint64_t number, bool lost);
