@@ -34,11 +34,13 @@ QueueSettings queue_settings(const LinksAbility& links) {
   settings.target = std::clamp<Duration>(std::max({frames, lasting, backing_off}),
                                          settings.interval / 10, settings.interval / 2) +
                     standstill;
-  // In a dip, what was right before must not be thrown away at once.
+  // In a dip, or while a queue in the line is let run empty, what was right before must not be
+  // thrown away at once: it is half of a window, and a flow in slow start has then found its limit.
   const auto before_dip =
       static_cast<std::uint64_t>(static_cast<double>(links.peak_bps) * links.swing);
   settings.bytes_max = std::max<std::uint64_t>(
-      queue_bytes_least, std::max(links.bps, before_dip) / 8 * queue_ms_max / 1000);
+      queue_bytes_least,
+      std::max({links.bps, links.recent_bps, before_dip}) / 8 * queue_ms_max / 1000);
   return settings;
 }
 

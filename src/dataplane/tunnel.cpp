@@ -317,6 +317,7 @@ void Tunnel::follow_links(Instant now) {
     all.lossy |= l.loss.ppm() >= loss_ppm_noticed;
     all.measured &= l.rate.proven();
     all.bps += bps, all.peak_bps += peak_bps;
+    all.recent_bps += std::max(bps, l.rate.recent_bps());
     swing_bps += l.rate.swing() * static_cast<double>(peak_bps);
   });
   // What swings counts by its part of the whole.

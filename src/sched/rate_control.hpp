@@ -61,6 +61,10 @@ class RateControl {
   std::uint64_t peak_bps() const {
     return static_cast<std::uint64_t>(std::max(capacity_, alone_bps_) * (1 - loss_usual_));
   }
+  /// The same of the last seconds.
+  std::uint64_t recent_bps() const {
+    return static_cast<std::uint64_t>(recent_bps_ * (1 - loss_usual_));
+  }
   /// How much it goes up and down, from 0 to 1.
   double swing() const { return swing_.degree(); }
   /// It was seen full: it can hardly do more than capacity_bps().
@@ -131,6 +135,7 @@ class RateControl {
   // Bits a second.
   double rate_ = static_cast<double>(start_bps);
   double capacity_ = 0;
+  double recent_bps_ = 0;  // The most the capacity was, forgotten within seconds.
   double alone_bps_ = 0;  // The most it was lately, of times when the line was ours alone,
   double alone_s_ = 0;    // the last of which was this long.
   std::uint64_t limit_bps_ = 0;

@@ -29,7 +29,7 @@ Worker::Worker(NodeConfig config, std::uint32_t slab_bytes, const WorkerOptions&
       medium_slabs_(medium_slab_bytes,
                     options.super_frame_memory_bytes_max / 2 / medium_slab_bytes),
       slabs_(slab_bytes, slabs_max_),
-      links_up_(config.peers.size()) {
+      carriers_(config.peers.size()) {
   medium_slabs_.set_larger(super_slabs_);
   slabs_.set_larger(medium_slabs_);
   node_.emplace(std::move(config), entropy_, slabs_, monotonic_now());
@@ -89,8 +89,8 @@ void Worker::run() {
   prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
   bool more = drain(monotonic_now());
   while (!stopping_) {
-    const Instant now = loop_->run(more ? Instant{} : node_->poll_timeout(), *this);
-    if (node_->poll_timeout() <= now) node_->handle_timeout(now);
+    const Instant now = loop_->run(more ? Instant{} : deadline(), *this);
+    if (deadline() <= now) handle_timeout(now);
     if (std::exchange(commands_wait_, false)) obey(now);
     more = drain(now);
   }
@@ -136,20 +136,33 @@ void Worker::deliver_frames() {
 void Worker::take_event(const Event& event, Instant now) {
   const std::size_t peer = index_of(event.peer);
   if (event.kind == Event::Kind::link_changed && index_of(event.link) < links_max) {
-    const auto bit = static_cast<std::uint16_t>(1u << index_of(event.link));
     const bool up = event.state == LinkState::up || event.state == LinkState::lossy;
-    links_up_[peer] =
-        static_cast<std::uint16_t>(up ? links_up_[peer] | bit : links_up_[peer] & ~bit);
-    follow_carrier(event.peer);
+    carriers_[peer].link_changed(event.link, up, now);
+    follow_carrier(peer);
   } else if (event.kind == Event::Kind::session_down) {
-    links_up_[peer] = 0;
-    follow_carrier(event.peer);
+    carriers_[peer].session_ended();
+    follow_carrier(peer);
   }
   notices_.post(NodeEvent{event, now});
 }
 
-void Worker::follow_carrier(PeerId peer) {
-  loop_->set_carrier(peer, links_up_[index_of(peer)] != 0);
+void Worker::follow_carrier(std::size_t peer) {
+  loop_->set_carrier(static_cast<PeerId>(peer), carriers_[peer].on());
+}
+
+Instant Worker::deadline() const {
+  Instant first = node_->poll_timeout();
+  for (const Carrier& carrier : carriers_) first = std::min(first, carrier.deadline());
+  return first;
+}
+
+void Worker::handle_timeout(Instant now) {
+  if (node_->poll_timeout() <= now) node_->handle_timeout(now);
+  for (std::size_t peer = 0; peer < carriers_.size(); ++peer) {
+    if (carriers_[peer].deadline() > now) continue;
+    carriers_[peer].handle_timeout(now);
+    follow_carrier(peer);
+  }
 }
 
 void Worker::obey(Instant now) {

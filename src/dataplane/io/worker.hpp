@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "dataplane/carrier.hpp"
 #include "dataplane/io/epoll_loop.hpp"
 #include "dataplane/io/link_command.hpp"
 #include "dataplane/io/mailbox.hpp"
@@ -99,7 +100,9 @@ class Worker : private LoopHandler {
   bool drain(Instant now);
   void deliver_frames();
   void take_event(const Event& event, Instant now);
-  void follow_carrier(PeerId peer);
+  void follow_carrier(std::size_t peer);
+  Instant deadline() const;
+  void handle_timeout(Instant now);
   void obey(Instant now);
   void obey(LinkCommand& command, Instant now);
   WorkerReport make_report(Instant now) const;
@@ -119,9 +122,9 @@ class Worker : private LoopHandler {
   SlabPool medium_slabs_;
   SlabPool slabs_;
   std::unique_ptr<EventLoop> loop_;
-  std::optional<Node> node_;  // After the pool and the loop: its frames are given back first.
-  std::vector<std::uint16_t> links_up_;  // Index: PeerId; a bit a link.
-  std::vector<Instant> icmp_told_at_;    // Index: SocketId.
+  std::optional<Node> node_;       // After the pool and the loop: its frames are given back first.
+  std::vector<Carrier> carriers_;  // Index: PeerId.
+  std::vector<Instant> icmp_told_at_;  // Index: SocketId.
   std::vector<Command> commands_taken_;
   unsigned undelivered_ = 0;  // Datagrams since frames were last written.
   bool send_failed_ = false;

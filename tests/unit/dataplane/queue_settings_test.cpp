@@ -53,3 +53,11 @@ TEST_CASE("a link that swings hardly counts beside much that does not", "[queue]
   CHECK(settings.target <= constant.target * 5 / 4);
   CHECK(settings.bytes_max == constant.bytes_max);
 }
+
+TEST_CASE("what a link carried a moment ago still fits the queue", "[queue]") {
+  const QueueSettings settings = queue_settings({.slowest = milliseconds(65),
+                                                 .bps = 1'000'000,
+                                                 .recent_bps = 20'000'000,
+                                                 .peak_bps = 20'000'000});
+  CHECK(settings.bytes_max == 1'000'000);
+}
