@@ -269,6 +269,8 @@ class Tunnel {
   void join_again(Link& l, Instant now);
   void link_answered(Link& l, Instant now);
   void link_silent(Link& l, LinkReason reason, Instant now);
+  Instant lane_clock(Instant now) const;
+  void lose_in_flight(Link& l, Instant now);
   bool read_gone(const Link& l, Bytes body, Instant now);
   void link_timers(Link& l, Instant now);
   void silence_timers(Link& l, Instant now);
@@ -314,6 +316,7 @@ class Tunnel {
   Instant rekey_at_ = never;
   Instant last_heard_{};
   Instant last_alive_{};  // When some link was neither down nor suspect.
+  Instant resumed_ = Instant::min();  // When the last standstill of all links ended.
   Instant session_began_{};
   mutable Instant deadline_ = never;  // What poll_timeout() last said.
   Instant now_{};                     // Of the last input.

@@ -10,6 +10,8 @@ static constexpr Duration join_interval = milliseconds(250);
 static constexpr Duration join_interval_late = seconds(1);
 static constexpr Duration join_patience = seconds(3);
 static constexpr Duration ping_pause = milliseconds(20);
+static constexpr Duration heard_lately = milliseconds(100);
+static constexpr Duration standstill_max = seconds(3);
 static constexpr Duration probe_interval_suspect = milliseconds(100);
 static constexpr Duration probe_interval_down = milliseconds(200);
 static constexpr Duration probe_interval_down_late = seconds(1);
@@ -129,6 +131,7 @@ void Tunnel::clear_link_path(LinkId id, Instant now) {
 
 /// The link delivered something that its end answered.
 void Tunnel::link_answered(Link& l, Instant now) {
+  if (!any_link_alive()) resumed_ = now;
   l.last_progress = now;
   l.hold.answered();
   l.waiting_since = l.bytes_in_flight > 0 ? now : never;
@@ -139,15 +142,14 @@ void Tunnel::link_answered(Link& l, Instant now) {
   if (l.state == LinkState::lossy || l.state == LinkState::up || !l.validated || !l.has_path)
     return;
   set_state(l, LinkState::up, LinkReason::validated, now);
+  each_link([&](Link& other) {
+    if (!other.carries()) lose_in_flight(other, now);
+  });
   l.want_ping |= !l.rtt.known();
   l.next_probe = now + (l.hold.held() ? probe_interval_held : probe_interval_idle);
 }
 
-/// Nothing comes back: what is on its way goes again elsewhere, and the link is probed.
-void Tunnel::link_silent(Link& l, LinkReason reason, Instant now) {
-  l.suspect = false;
-  l.waiting_since = l.loss_deadline = never;
-  set_state(l, LinkState::down, reason, now);
+void Tunnel::lose_in_flight(Link& l, Instant now) {
   for (LinkSpace& space : l.spaces) {
     for (std::uint64_t n = space.sent.unsettled(); space.used && n < space.sent.next_number();
          ++n) {
@@ -155,6 +157,17 @@ void Tunnel::link_silent(Link& l, LinkReason reason, Instant now) {
     }
     space.sent.settle_below(space.sent.next_number());
   }
+}
+
+/// Nothing comes back: what is on its way goes again elsewhere, and the link is probed. With no
+/// elsewhere it may only be late: on a mobile line that stood still, all of it still comes.
+void Tunnel::link_silent(Link& l, LinkReason reason, Instant now) {
+  l.suspect = false;
+  l.waiting_since = l.loss_deadline = never;
+  set_state(l, LinkState::down, reason, now);
+  bool elsewhere = false;
+  each_link([&](const Link& other) { elsewhere |= other.carries(); });
+  if (elsewhere || reason != LinkReason::silent) lose_in_flight(l, now);
   l.probing_since = now;
   l.next_probe = now;
   flow_->proof.forget(l.id);
@@ -259,6 +272,12 @@ void Tunnel::notice_lateness(Instant now) {
   });
 }
 
+/// The time that lanes wait for a hole by. It stands while nothing comes at all, as then what would
+/// fill the hole has not come either; but not for ever.
+Instant Tunnel::lane_clock(Instant now) const {
+  return std::min(now, std::max(last_heard_ + heard_lately, now - standstill_max));
+}
+
 void Tunnel::handle_timeout(Instant now) {
   notice_lateness(now);
   if (!session_) return;
@@ -267,7 +286,7 @@ void Tunnel::handle_timeout(Instant now) {
     return;
   }
   each_link([&](Link& l) { link_timers(l, now); });
-  flow_->in.expire(now, backstop(now));
+  flow_->in.expire(lane_clock(now), backstop(now));
   if (flow_->heads_deadline <= now) {
     flow_->heads_deadline = never;
     flow_->want_heads = true;
@@ -376,7 +395,8 @@ Instant Tunnel::poll_timeout() const {
     each_link([&](const Link& l) { first = std::min(first, link_deadline(l)); });
     first = std::min(first, flow_->heads_deadline);
     if (flow_->in.blocked_lanes() > 0) {
-      first = std::min(first, flow_->in.deadline(backstop(now_)));
+      const Instant due = flow_->in.deadline(backstop(now_));
+      first = std::min(first, due <= last_heard_ + heard_lately ? due : due + standstill_max);
     }
     if (!flow_->repair.empty() && any_carries_) first = std::min(first, now_ + repair_retry);
     if (any_carries_) first = std::min(first, std::max(next_send(), now_));

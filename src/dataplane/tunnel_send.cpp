@@ -159,7 +159,11 @@ bool Tunnel::repair_worth_it(const OutChunk& chunk, Instant now) const {
     worst = std::max(worst, l.rtt.smoothed());
   });
   if (best == Duration::max()) best = Duration{0};
-  const Duration age = now - chunk.first_sent;
+  if (now - chunk.first_sent >= std::max<Duration>(repair_age_max, 3 * worst)) return false;
+  // While all links stood still the peer got nothing that would make it wait for this.
+  const Instant sent = resumed_ == Instant::min() ? chunk.first_sent
+                                                  : std::max(chunk.first_sent, resumed_ - worst);
+  const Duration age = now - sent;
   if (chunk.hole) return age < 2 * worst + hole_age_max;
   // The rest of a super-frame is saved by a HOLE that arrives before the peer has given up waiting,
   // which is so long after the piece was missed (see backstop()).
@@ -168,12 +172,11 @@ bool Tunnel::repair_worth_it(const OutChunk& chunk, Instant now) const {
     return false;
   }
   // A loss at a tail, or of a link that died, may be known late; then it still gets its attempts.
-  const bool late = age >= std::max<Duration>(repair_age_max, 3 * worst);
-  if (chunk.free_repair) return !late;
+  if (chunk.free_repair) return true;
   // Three attempts inside the time of design 5.5, counted from when a loss can be known at all.
   const Duration allowed = std::max<Duration>(best * 5 / 2, milliseconds(100)) + worst;
   const bool affordable = flow_->repair_budget_bytes >= chunk.size;
-  if (chunk.attempts < repair_attempts_min && affordable) return !late;
+  if (chunk.attempts < repair_attempts_min && affordable) return true;
   return age < allowed && chunk.attempts < repair_attempts_max;
 }
 
