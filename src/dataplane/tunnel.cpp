@@ -315,7 +315,7 @@ void Tunnel::follow_links(Instant now) {
     const std::uint64_t peak_bps = std::max(bps, l.rate.peak_bps());
     all.slowest = std::max(all.slowest, l.rtt.smoothed());
     all.lossy |= l.loss.ppm() >= loss_ppm_noticed;
-    all.measured &= l.rate.proven();
+    all.measured &= l.rate.well_known();
     all.bps += bps, all.peak_bps += peak_bps;
     all.recent_bps += std::max(bps, l.rate.recent_bps());
     swing_bps += l.rate.swing() * static_cast<double>(peak_bps);

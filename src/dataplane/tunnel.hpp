@@ -315,7 +315,7 @@ class Tunnel {
   Address observed_;
   Instant rekey_at_ = never;
   Instant last_heard_{};
-  Instant last_alive_{};  // When some link was neither down nor suspect.
+  Instant last_alive_{};              // When some link was neither down nor suspect.
   Instant resumed_ = Instant::min();  // When the last standstill of all links ended.
   Instant session_began_{};
   mutable Instant deadline_ = never;  // What poll_timeout() last said.

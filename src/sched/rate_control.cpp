@@ -13,7 +13,7 @@ static constexpr double gain_least = 0.25, gain_most = 1.1;
 static constexpr double gain_draining = 0.6, gain_checking = 0.3;
 static constexpr double share_alone_most = 0.5, share_arrives_least = 0.65;
 static constexpr double alone_memory_s = 60, alone_known_s = 5;
-static constexpr double recent_memory_s = 3;
+static constexpr double recent_memory_s = 6;
 static constexpr double loss_noticed = 0.02;
 static constexpr double lost_least = 5;  // Datagrams; fewer are chance.
 static constexpr double starved_most = 0.25;
@@ -270,6 +270,7 @@ void RateControl::steer(const RateFeedback& f, Instant now) {
     grow(s, rounds, now);
   }
   compete(f, s, elapsed_s, now);
+  if (proven_) proven_s_ += elapsed_s;
   recent_bps_ = std::max(capacity_, recent_bps_ * (1 - elapsed_s / recent_memory_s));
   rate_ = std::clamp(rate_, rate_least_bps, rate_most_bps);
 }

@@ -44,6 +44,7 @@ class RateControl {
   /// Until the first queue was seen. What sends more than a line carries from the first moment is
   /// rare; what takes the delay of a timid start for a full line (HyStart, RFC 9406) is not.
   static constexpr std::uint64_t start_bps = 40'000'000;
+  static constexpr double well_known_s = 3;
 
   /// @param bps  never faster than that; 0: no bound
   void set_limit(std::uint64_t bps) { limit_bps_ = bps; }
@@ -69,6 +70,8 @@ class RateControl {
   double swing() const { return swing_.degree(); }
   /// It was seen full: it can hardly do more than capacity_bps().
   bool proven() const { return proven_; }
+  /// And long enough ago that swing() would tell.
+  bool well_known() const { return proven_s_ > well_known_s; }
   /// Delay that queues in the line add now.
   Duration queue() const { return queue_; }
   /// And will add to what is sent now.
@@ -136,13 +139,14 @@ class RateControl {
   double rate_ = static_cast<double>(start_bps);
   double capacity_ = 0;
   double recent_bps_ = 0;  // The most the capacity was, forgotten within seconds.
-  double alone_bps_ = 0;  // The most it was lately, of times when the line was ours alone,
-  double alone_s_ = 0;    // the last of which was this long.
+  double alone_bps_ = 0;   // The most it was lately, of times when the line was ours alone,
+  double alone_s_ = 0;     // the last of which was this long.
   std::uint64_t limit_bps_ = 0;
   double sent_recently_ = 0, lost_recently_ = 0;  // Datagrams.
   double loss_usual_ = 0;  // Share of the bytes sent that is lost at any rate.
   double growth_ = 0;      // A round trip.
   bool proven_ = false;
+  double proven_s_ = 0;  // Since it is, while there was feedback.
   Duration round_{};
   Instant steered_{};
 
