@@ -96,6 +96,13 @@ bool HandshakeInitiator::handle_response(Tunnel& tunnel, Bytes datagram, Instant
                   .send = AeadKey(payload.cipher, keys.send, provider),
                   .receive = AeadKey(payload.cipher, keys.receive, provider),
                   .established = now};
+  // The peer was only late, by a line that stood still: its session goes on.
+  if (!rekeying_ && tunnel.has_session() && !tunnel.unheard(now)) {
+    attempt_.reset();
+    tries_ = 0;
+    next_attempt_ = now;
+    return true;
+  }
   if (rekeying_) {
     tunnel.rotate_keys(std::move(epoch), now);
   } else {

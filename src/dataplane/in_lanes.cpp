@@ -279,6 +279,7 @@ void InLanes::update_blocked(LaneId id, Lane& lane) {
     lane.blocked_at = lane.next;
     lane.blocker_stamp = blocker.chunk.stamp;
     lane.blocked_since = blocker.chunk.arrived;
+    lane.excused = Duration{0};
     lane.proven = false;
   }
   if (blocks == lane.blocked) return;
@@ -310,6 +311,15 @@ void InLanes::release_hole(LaneId id) {
   advance(id, lane);
   update_blocked(id, lane);
   shrink(lane);
+}
+
+void InLanes::excuse(Duration silence, Duration most) {
+  for (const LaneId id : blocked_) {
+    Lane& lane = lanes_[id];
+    const Duration more = std::min(silence, most - lane.excused);
+    lane.blocked_since += more;
+    lane.excused += more;
+  }
 }
 
 void InLanes::expire(Instant now, Duration backstop) {

@@ -40,6 +40,8 @@ class InLanes {
   /// Nothing below the sequence will come in that lane.
   void floor(LaneId lane, std::uint32_t sequence_low);
 
+  /// Nothing at all came for so long: no lane has waited meanwhile, each hole for `most` at most.
+  void excuse(Duration silence, Duration most);
   /// Releases each lane whose hole has been waited for longer than `backstop`.
   void expire(Instant now, Duration backstop);
   /// When expire() has something to do; `never` when no lane waits.
@@ -73,6 +75,7 @@ class InLanes {
     std::uint64_t blocked_at = 0;     // The missing sequence, and
     std::uint64_t blocker_stamp = 0;  // the stamp of the first chunk behind it.
     Instant blocked_since{};
+    Duration excused{};  // Of the time since then; blocked_since was moved by it.
   };
 
   Slot& slot(Lane& lane, std::uint64_t sequence) {

@@ -50,6 +50,7 @@ struct Node::State {
   std::vector<std::unique_ptr<Peer>> peers;
   std::unordered_map<std::uint32_t, std::uint16_t> peer_of_index;  // Looked up only, never walked.
   Ring<HandshakeDatagram> answers;
+  bool answer_next = false;  // Before anything of the peers.
   DropCounters drops;
   Instant last_input;
   std::size_t next_peer = 0;  // Peers take turns at poll_*().
@@ -317,7 +318,9 @@ static OutgoingDatagram handshake_datagram(Ring<HandshakeDatagram>& queue, Mutab
 std::optional<OutgoingDatagram> Node::poll_datagram(MutableBytes room, Instant now) {
   State& s = *state_;
   MWTUN_ASSERT(room.size() >= datagram_bytes_max);
-  if (!s.answers.empty()) return handshake_datagram(s.answers, room);
+  // In turn: what a peer has to acknowledge tells it that its session is alive, before an answer to
+  // the initiation that it sent in doubt would end that.
+  if (std::exchange(s.answer_next, false)) return handshake_datagram(s.answers, room);
   // A peer keeps its turn while it has something: its batch shares a stamp.
   for (std::size_t i = 0; i < s.peers.size(); ++i) {
     State::Peer& peer = *s.peers[(s.next_peer + i) % s.peers.size()];
@@ -325,12 +328,14 @@ std::optional<OutgoingDatagram> Node::poll_datagram(MutableBytes room, Instant n
       return handshake_datagram(peer.initiator.outgoing(), room);
     }
     if (std::optional<OutgoingDatagram> datagram = peer.tunnel.poll_datagram(room, now)) {
+      s.answer_next = !s.answers.empty();
       peer.touched = true;
       s.next_peer = (s.next_peer + i) % s.peers.size();
       return datagram;
     }
   }
   if (!s.peers.empty()) s.next_peer = (s.next_peer + 1) % s.peers.size();
+  if (!s.answers.empty()) return handshake_datagram(s.answers, room);
   return std::nullopt;
 }
 

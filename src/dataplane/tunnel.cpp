@@ -203,7 +203,7 @@ void Tunnel::handle_frame(Frame frame, Instant now) {
     return;
   }
   if (views_stale_) refresh_views(now);
-  if (!any_carries_ && !joining(now)) {
+  if (!any_carries_ && !joining(now) && !standing_still(now)) {
     drops_.add(Drop::no_usable_link);
     return;
   }
@@ -248,6 +248,15 @@ void Tunnel::queue_frame(FlowIndex index, Frame frame, Instant now) {
 }
 
 /// No link carries frames so far, but one may in a moment: what comes until then can wait for it.
+/// The last link may only be late: what waits for it is kept for a moment.
+bool Tunnel::standing_still(Instant now) const {
+  bool silent = false;
+  each_link([&](const Link& l) {
+    silent |= l.has_path && l.state == LinkState::down && l.reason == LinkReason::silent;
+  });
+  return silent && now < last_alive_ + standstill_max;
+}
+
 bool Tunnel::joining(Instant now) const {
   bool found = false;
   each_link([&](const Link& l) {
@@ -306,6 +315,7 @@ void Tunnel::follow_links(Instant now) {
   LinksAbility all;
   double swing_bps = 0;
   const LinkSet striped = scheduler_.striped(views_);
+  if (striped.empty()) return;  // What was right before still is, should they come back.
   each_link([&](const Link& l) {
     all.fewer |= l.carries() ? l.suspect : now - l.since < link_lost_settles;
     if (!striped.has(l.id)) return;

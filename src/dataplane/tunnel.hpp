@@ -35,6 +35,9 @@ namespace mwtun {
 /// and tunnel_policy.cpp (priorities, classes, roles).
 class Tunnel {
  public:
+  /// So long the last link may be silent and still be only late.
+  static constexpr Duration standstill_max = seconds(3);
+
   Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entropy& entropy,
          SlabPool& slabs, Instant now);
 
@@ -157,6 +160,7 @@ class Tunnel {
   void refresh_views(Instant now);
   void follow_links(Instant now);
   bool joining(Instant now) const;
+  bool standing_still(Instant now) const;
   void drop_queue(Drop reason);
   bool frame_acceptable(Frame& frame);
   bool frame_deliverable(Frame& frame);
@@ -269,6 +273,7 @@ class Tunnel {
   void join_again(Link& l, Instant now);
   void link_answered(Link& l, Instant now);
   void link_silent(Link& l, LinkReason reason, Instant now);
+  void note_silence(Instant now);
   Instant lane_clock(Instant now) const;
   void lose_in_flight(Link& l, Instant now);
   bool read_gone(const Link& l, Bytes body, Instant now);

@@ -216,7 +216,8 @@ void Tunnel::wait_for_oldest(Link& l) {
   for (std::uint64_t n = sent.unsettled(); n < sent.next_number(); ++n) {
     if (sent[n].fate != SentDatagram::Fate::in_flight || !sent[n].eliciting) continue;
     l.waiting_since =
-        std::clamp(sent[n].sent, std::min(rtt_valid_from_, l.last_progress), l.last_progress);
+        std::clamp(sent[n].sent, std::min(std::max(rtt_valid_from_, resumed_), l.last_progress),
+                   l.last_progress);
     return;
   }
 }

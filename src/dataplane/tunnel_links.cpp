@@ -11,7 +11,7 @@ static constexpr Duration join_interval_late = seconds(1);
 static constexpr Duration join_patience = seconds(3);
 static constexpr Duration ping_pause = milliseconds(20);
 static constexpr Duration heard_lately = milliseconds(100);
-static constexpr Duration standstill_max = seconds(3);
+static constexpr Duration standstill_least = milliseconds(200);
 static constexpr Duration probe_interval_suspect = milliseconds(100);
 static constexpr Duration probe_interval_down = milliseconds(200);
 static constexpr Duration probe_interval_down_late = seconds(1);
@@ -129,9 +129,16 @@ void Tunnel::clear_link_path(LinkId id, Instant now) {
   after_input(now);
 }
 
+/// Frames may go by it, and it answers.
+static bool helps(const Link& l) {
+  return l.tier() < LinkTier::suspect;
+}
+
 /// The link delivered something that its end answered.
 void Tunnel::link_answered(Link& l, Instant now) {
-  if (!any_link_alive()) resumed_ = now;
+  // One acknowledgement that was late is no standstill.
+  const bool revives = !any_link_alive();
+  if (revives && now - last_alive_ >= standstill_least) resumed_ = now;
   l.last_progress = now;
   l.hold.answered();
   l.waiting_since = l.bytes_in_flight > 0 ? now : never;
@@ -139,12 +146,15 @@ void Tunnel::link_answered(Link& l, Instant now) {
     l.suspect = false;
     views_stale_ = true;
   }
-  if (l.state == LinkState::lossy || l.state == LinkState::up || !l.validated || !l.has_path)
-    return;
-  set_state(l, LinkState::up, LinkReason::validated, now);
-  each_link([&](Link& other) {
-    if (!other.carries()) lose_in_flight(other, now);
-  });
+  const bool up = l.state == LinkState::lossy || l.state == LinkState::up;
+  if (!up && (!l.validated || !l.has_path)) return;
+  if (!up) set_state(l, LinkState::up, LinkReason::validated, now);
+  if (revives && helps(l)) {
+    each_link([&](Link& other) {
+      if (other.state == LinkState::down) lose_in_flight(other, now);
+    });
+  }
+  if (up) return;
   l.want_ping |= !l.rtt.known();
   l.next_probe = now + (l.hold.held() ? probe_interval_held : probe_interval_idle);
 }
@@ -166,7 +176,7 @@ void Tunnel::link_silent(Link& l, LinkReason reason, Instant now) {
   l.waiting_since = l.loss_deadline = never;
   set_state(l, LinkState::down, reason, now);
   bool elsewhere = false;
-  each_link([&](const Link& other) { elsewhere |= other.carries(); });
+  each_link([&](const Link& other) { elsewhere |= helps(other); });
   if (elsewhere || reason != LinkReason::silent) lose_in_flight(l, now);
   l.probing_since = now;
   l.next_probe = now;
@@ -270,6 +280,12 @@ void Tunnel::notice_lateness(Instant now) {
   each_link([&](Link& l) {
     if (l.waiting_since != never) l.waiting_since += late;
   });
+}
+
+/// Before the first datagram after it is taken.
+void Tunnel::note_silence(Instant now) {
+  const Duration silence = now - (last_heard_ + heard_lately);
+  if (silence > Duration{0}) flow_->in.excuse(silence, standstill_max);
 }
 
 /// The time that lanes wait for a hole by. It stands while nothing comes at all, as then what would
@@ -396,10 +412,15 @@ Instant Tunnel::poll_timeout() const {
     first = std::min(first, flow_->heads_deadline);
     if (flow_->in.blocked_lanes() > 0) {
       const Instant due = flow_->in.deadline(backstop(now_));
-      first = std::min(first, due <= last_heard_ + heard_lately ? due : due + standstill_max);
+      // What is due already is no sign of our own lateness.
+      first = std::min(
+          first, due <= last_heard_ + heard_lately ? std::max(due, now_) : due + standstill_max);
     }
     if (!flow_->repair.empty() && any_carries_) first = std::min(first, now_ + repair_retry);
     if (any_carries_) first = std::min(first, std::max(next_send(), now_));
+    if (!any_carries_ && (!flow_->queue.empty() || cutting_.active) && standing_still(now_)) {
+      first = std::min(first, last_alive_ + standstill_max);
+    }
   }
   deadline_ = first;
   return first;

@@ -59,6 +59,7 @@ bool Tunnel::handle_data(const Path& path, const wire::DataHeader& header, Bytes
     return true;
   }
   ++keys->opened;
+  note_silence(now);
   last_heard_ = now;
   if (l == nullptr) {
     l = &make_link(header.link, now);

@@ -193,7 +193,7 @@ bool Tunnel::elsewhere_is_near(const Link& lost_on) const {
 
 bool Tunnel::append_repair(Instant now) {
   Flow& flow = *flow_;
-  if (flow.repair.empty()) return false;
+  if (flow.repair.empty() || !any_carries_) return false;
   const Duration since = now - flow.repair_budget_at;
   flow.repair_budget_at = now;
   flow.repair_budget_bytes = std::min<std::int64_t>(
@@ -341,7 +341,7 @@ bool Tunnel::append_frame(Instant now) {
   Flow& flow = *flow_;
   if (!cutting_.active && flow.queue.empty()) return false;
   if (!any_carries_) {
-    if (!joining(now)) drop_queue(Drop::no_usable_link);
+    if (!joining(now) && !standing_still(now)) drop_queue(Drop::no_usable_link);
     return false;
   }
   while (flow.out.full()) give_up(flow.out.oldest());

@@ -92,6 +92,8 @@ class QuietPair {
   }
   /// The link carries nothing any more, or again, and nobody is told.
   void cut(std::size_t link, bool dead = true) { cut_[link] = dead; }
+  /// The link keeps what it is given, both ways, and then delivers all of it at once.
+  void hold(std::size_t link, bool held) { held_[link] = held; }
   std::uint64_t frames_delivered(std::size_t end) const {
     return ends_[end]->report({}, now_).frames.frames_out;
   }
@@ -101,7 +103,7 @@ class QuietPair {
         Node& node = *ends_[end];
         std::vector<Flight> still;
         for (Flight& flight : flights_) {
-          if (flight.to == end && flight.arrives <= now_) {
+          if (flight.to == end && flight.arrives <= now_ && !held_[flight.link]) {
             node.handle_datagram(flight.path, flight.bytes, now_, now_);
           } else {
             still.push_back(std::move(flight));
@@ -116,7 +118,7 @@ class QuietPair {
 
  private:
   struct Flight {
-    std::size_t to = 0;
+    std::size_t to = 0, link = 0;
     Instant arrives;
     Path path;
     std::vector<std::uint8_t> bytes;
@@ -135,6 +137,7 @@ class QuietPair {
                                   : datagram->path.remote == path_of(0, true).local;
       if (cut_[first ? 0 : 1] || random_.chance(loss_)) continue;
       flights_.push_back({1 - end,
+                          first ? 0u : 1u,
                           now_ + one_way,
                           path_of(first ? 0 : 1, end == 1),
                           {room.begin(), room.begin() + static_cast<long>(datagram->size)}});
@@ -155,7 +158,7 @@ class QuietPair {
   std::vector<Flight> flights_;
   Prng random_{2};
   double loss_ = 0;
-  bool cut_[2] = {};
+  bool cut_[2] = {}, held_[2] = {};
   bool forged_ = false;
 };
 

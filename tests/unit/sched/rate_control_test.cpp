@@ -359,3 +359,27 @@ TEST_CASE("a pacer lets datagrams go at its rate, with little credit after a pau
   }
   CHECK(sent == Approx(10'000).margin(2));
 }
+
+TEST_CASE("what a line carried is remembered for seconds, not for long", "[rate]") {
+  const Course falls = [](double s) { return s < 10 ? 50e6 : 5e6; };
+  PacedLine line({.rate_bps = falls});
+  line.run_until(10);
+  line.run_until(12);
+  CHECK(line.control.capacity_bps() < 7'000'000u);
+  CHECK(line.control.recent_bps() > 25'000'000u);
+  line.run_until(40);
+  CHECK(line.control.recent_bps() < 7'000'000u);
+}
+
+TEST_CASE("a line is well known some seconds after it was full for the first time", "[rate]") {
+  // First a demand that tells nothing of the line.
+  const Course demand = [](double s) { return s < 5 ? 1e6 : 1e12; };
+  PacedLine line({.demand_bps = demand});
+  line.run_until(5);
+  CHECK_FALSE(line.control.proven());
+  line.run_until(7);
+  CHECK(line.control.proven());
+  CHECK_FALSE(line.control.well_known());
+  line.run_until(10);
+  CHECK(line.control.well_known());
+}
