@@ -320,8 +320,8 @@ class Tunnel {
   Address observed_;
   Instant rekey_at_ = never;
   Instant last_heard_{};
-  Instant last_alive_{};              // When some link was neither down nor suspect.
-  Instant resumed_ = Instant::min();  // When the last standstill of all links ended.
+  Instant last_alive_{};  // When some link was neither down nor suspect.
+  Instant resumed_{};     // When the last standstill of all links ended.
   Instant session_began_{};
   mutable Instant deadline_ = never;  // What poll_timeout() last said.
   Instant now_{};                     // Of the last input.

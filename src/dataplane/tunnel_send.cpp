@@ -161,9 +161,7 @@ bool Tunnel::repair_worth_it(const OutChunk& chunk, Instant now) const {
   if (best == Duration::max()) best = Duration{0};
   if (now - chunk.first_sent >= std::max<Duration>(repair_age_max, 3 * worst)) return false;
   // While all links stood still the peer got nothing that would make it wait for this.
-  const Instant sent =
-      resumed_ == Instant::min() ? chunk.first_sent : std::max(chunk.first_sent, resumed_ - worst);
-  const Duration age = now - sent;
+  const Duration age = now - std::max(chunk.first_sent, resumed_ - worst);
   if (chunk.hole) return age < 2 * worst + hole_age_max;
   // The rest of a super-frame is saved by a HOLE that arrives before the peer has given up waiting,
   // which is so long after the piece was missed (see backstop()).

@@ -23,6 +23,12 @@ void begin(test::QuietPair& pair) {
   pair.run(30ms);
 }
 
+void begin_on_one_link(test::QuietPair& pair) {
+  pair.cut(1);
+  pair.run(2s);
+  begin(pair);
+}
+
 /// Neither end may have begun anew.
 void check_session_kept(const test::QuietPair& pair) {
   for (const std::size_t end : {0u, 1u}) {
@@ -36,9 +42,7 @@ void check_session_kept(const test::QuietPair& pair) {
 TEST_CASE("what the last link had on its way while it stood still is neither repeated nor lost",
           "[standstill]") {
   test::QuietPair pair;
-  pair.cut(1);
-  pair.run(2s);
-  begin(pair);
+  begin_on_one_link(pair);
   const std::uint64_t before = pair.link(0, 0).counters.bytes_out;
   const std::uint64_t delivered = pair.frames_delivered(1);
   pair.hold(0, true);
@@ -61,9 +65,7 @@ TEST_CASE("what the last link had on its way while it stood still is neither rep
 TEST_CASE("what the last link lost before it stood still is repaired after, and waited for",
           "[standstill]") {
   test::QuietPair pair;
-  pair.cut(1);
-  pair.run(2s);
-  begin(pair);
+  begin_on_one_link(pair);
   const std::uint64_t delivered = pair.frames_delivered(1);
   pair.cut(0);
   stream(pair, 1);
@@ -82,9 +84,7 @@ TEST_CASE("what the last link lost before it stood still is repaired after, and 
 TEST_CASE("a hole that the receiver knew of before the standstill is waited for after it",
           "[standstill]") {
   test::QuietPair pair;
-  pair.cut(1);
-  pair.run(2s);
-  begin(pair);
+  begin_on_one_link(pair);
   const std::uint64_t delivered = pair.frames_delivered(1);
   pair.cut(0);
   stream(pair, 1);
@@ -104,9 +104,7 @@ TEST_CASE("a hole that the receiver knew of before the standstill is waited for 
 TEST_CASE("what is sent while the last link stands still goes when it moves again",
           "[standstill]") {
   test::QuietPair pair;
-  pair.cut(1);
-  pair.run(2s);
-  begin(pair);
+  begin_on_one_link(pair);
   const std::uint64_t delivered = pair.frames_delivered(1);
   pair.hold(0, true);
   pair.send_frame(0, 0, 1000, 1000);
@@ -123,9 +121,7 @@ TEST_CASE("what is sent while the last link stands still goes when it moves agai
 
 TEST_CASE("a standstill that does not end has nothing waiting after some seconds", "[standstill]") {
   test::QuietPair pair;
-  pair.cut(1);
-  pair.run(2s);
-  begin(pair);
+  begin_on_one_link(pair);
   pair.cut(0);
   pair.send_frame(0, 0, 1000, 1000);
   pair.run(500ms);
@@ -156,9 +152,7 @@ TEST_CASE("when another link comes back first, it brings what the silent one has
 
 TEST_CASE("after a standstill of many seconds nobody wants what was on its way", "[standstill]") {
   test::QuietPair pair;
-  pair.cut(1);
-  pair.run(2s);
-  begin(pair);
+  begin_on_one_link(pair);
   pair.cut(0);
   stream(pair, 10);
   pair.run(8s);
