@@ -101,6 +101,9 @@ class ConfigBuilder {
       static constexpr std::string_view profiles[] = {"router", "server"};
       config_.profile = top.choice("profile", Profile::server, profiles, profile_from_name);
     }
+    if (const auto workers = top.integer("workers", 1, workers_max)) {
+      config_.workers = static_cast<unsigned>(*workers);
+    }
     read_private_key(top);
     read_listen(top);
     const auto tables = top.tables("peer", "peer", config_peers_max);

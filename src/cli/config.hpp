@@ -74,6 +74,7 @@ struct Config {
   std::string usage_file;  // Where what links used of their monthly volume is kept.
   LogLevel log = LogLevel::info;
   std::optional<Profile> profile;  // None: by the machine's memory.
+  std::optional<unsigned> workers;  // None: by the machine's cores.
   PrivateKey private_key;
   PublicKey public_key;
   std::vector<Address> listen;

@@ -59,6 +59,8 @@ static constexpr std::pair<std::string_view, std::string_view> other_names[] = {
     {"data_cap", "monthly"},
     {"state", "state_dir"},
     {"statedir", "state_dir"},
+    {"threads", "workers"},
+    {"cores", "workers"},
     {"interface", "tap"}};
 
 bool contains(Words words, std::string_view word) {

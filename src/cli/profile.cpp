@@ -1,5 +1,7 @@
 #include "cli/profile.hpp"
 
+#include <algorithm>
+
 namespace mwtun {
 
 static constexpr std::uint64_t router_memory_bytes_max = 512ull << 20;
@@ -17,6 +19,12 @@ std::optional<Profile> profile_from_name(std::string_view name) {
 
 Profile profile_for(std::uint64_t memory_bytes) {
   return memory_bytes < router_memory_bytes_max ? Profile::router : Profile::server;
+}
+
+unsigned workers_for(Profile profile, std::size_t peers, unsigned cores) {
+  if (profile == Profile::router) return 1;
+  const std::size_t most = std::min<std::size_t>(peers, std::min(cores, workers_unasked_max));
+  return static_cast<unsigned>(std::max<std::size_t>(most, 1));
 }
 
 Sizes sizes_of(Profile profile) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -15,6 +16,11 @@ std::optional<Profile> profile_from_name(std::string_view name);
 
 /// For a machine with this much memory: below 512 MiB it is a router.
 Profile profile_for(std::uint64_t memory_bytes);
+
+/// How many workers there are when nobody says otherwise: never more than peers (a peer is one
+/// worker's), and one on a router, whose memory is short.
+inline constexpr unsigned workers_unasked_max = 8;
+unsigned workers_for(Profile profile, std::size_t peers, unsigned cores);
 
 struct Sizes {
   WorkerOptions worker;

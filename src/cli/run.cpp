@@ -9,19 +9,23 @@
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
 #include <cstring>
+#include <deque>
+#include <span>
 
 #include "cli/config_file.hpp"
 #include "cli/control_socket.hpp"
 #include "cli/exit_codes.hpp"
+#include "cli/history.hpp"
+#include "cli/machine.hpp"
 #include "cli/narrate.hpp"
 #include "cli/profile.hpp"
 #include "cli/status_fill.hpp"
 #include "cli/volume_caps.hpp"
 #include "crypto/aead.hpp"
 #include "dataplane/io/aead_timing.hpp"
+#include "dataplane/io/crew.hpp"
 #include "dataplane/io/link_keeper.hpp"
 #include "dataplane/io/system_clock.hpp"
-#include "dataplane/io/worker.hpp"
 
 namespace mwtun {
 
@@ -33,19 +37,7 @@ using Descriptor = asio::posix::stream_descriptor;
 /// Why a tunnel's life ended.
 enum class Ending : std::uint8_t { stopped, reload };
 
-/// What only a history tells of a peer and its links.
-struct PeerHistory {
-  TunnelState state = TunnelState::down;
-  Instant since{};
-  struct LastDown {
-    bool happened = false;
-    LinkReason reason{};
-    Instant at{};
-  };
-  std::array<LastDown, links_max> links{};
-};
-
-/// The control thread of one running tunnel: owns the worker, watches names, routes and interfaces,
+/// The control thread of one running tunnel: owns the workers, watches names, routes and interfaces,
 /// answers status, writes the log. Everything here happens on the io_context's one thread.
 class Runner {
  public:
@@ -74,7 +66,8 @@ class Runner {
   void arm_timer();
   void answer(std::string_view request, const ControlServer::Reply& reply);
   StatusReport status();
-  std::optional<WorkerReport> worker_report();
+  unsigned wanted_workers(Profile profile);
+  std::optional<WorkerReport> worker_report() { return crew_->report(seconds(2)); }
 
   const Config& config_;
   const Role role_;
@@ -82,13 +75,14 @@ class Runner {
   asio::io_context context_{1};
   asio::steady_timer timer_;
   std::optional<asio::signal_set> signals_;
-  std::unique_ptr<Worker> worker_;
+  std::unique_ptr<Crew> crew_;
   AeadTimings aeads_;
   std::unique_ptr<LinkKeeper> keeper_;
-  std::optional<Descriptor> notices_fd_, keeper_fd_;
+  std::deque<Descriptor> notices_fds_;
+  std::optional<Descriptor> keeper_fd_;
   std::optional<ControlServer> control_;
   std::vector<WorkerNotice> notices_;
-  std::vector<PeerHistory> history_;
+  History history_;
   VolumeCaps volumes_;
   Instant volumes_due_{};
   std::string volumes_trouble_;  // Why they could not be saved the last time.
@@ -142,7 +136,7 @@ Result<void> Runner::open_keeper(SocketId first_socket, std::uint32_t buffer_byt
   }
   if (options.links.empty()) return {};
   Result<std::unique_ptr<LinkKeeper>> keeper = LinkKeeper::open(
-      std::move(options), [this](LinkCommand command) { worker_->post(std::move(command)); },
+      std::move(options), [this](LinkCommand command) { crew_->post(std::move(command)); },
       [this](const LinkNotice& notice) {
         const bool fine = notice.usable && !notice.warning;
         log_.line(fine ? LogLevel::info : LogLevel::warn, LogClass::network, notice.text);
@@ -152,11 +146,14 @@ Result<void> Runner::open_keeper(SocketId first_socket, std::uint32_t buffer_byt
   return {};
 }
 
-static std::uint64_t memory_bytes() {
-  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  // Where it cannot be told there is no reason to be frugal.
-  if (pages <= 0 || page <= 0) return UINT64_MAX;
-  return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
+unsigned Runner::wanted_workers(Profile profile) {
+  const std::size_t peers = config_.peers.size();
+  if (!config_.workers) return workers_for(profile, peers, usable_cores());
+  if (*config_.workers <= peers) return *config_.workers;
+  log_.warn(LogClass::program,
+            fmt::format("workers = {}, but a peer is one worker's: {} for {} peer{}",
+                        *config_.workers, peers, peers, peers == 1 ? "" : "s"));
+  return static_cast<unsigned>(peers);
 }
 
 Result<void> Runner::set_up() {
@@ -172,11 +169,11 @@ Result<void> Runner::set_up() {
   log_.info(LogClass::program, fmt::format("sized for a {} ({})", to_string(profile),
                                            config_.profile ? "as configured" : "by its memory"));
   std::vector<std::string> warnings;
-  Result<std::vector<NumberedSocket>> listeners =
-      open_listeners(config_.listen, sizes.buffer_bytes, SocketId{0}, warnings);
+  Result<std::vector<std::vector<NumberedSocket>>> listeners =
+      open_listeners(config_.listen, sizes.buffer_bytes, wanted_workers(profile), warnings);
   if (!listeners) return listeners.error();
   for (const std::string& warning : warnings) log_.warn(LogClass::network, warning);
-  const auto first_link_socket = static_cast<std::uint16_t>(listeners.value().size());
+  const auto first_link_socket = static_cast<std::uint16_t>(listeners.value()[0].size());
 
   Result<std::vector<WorkerTap>> taps = open_taps();
   if (!taps) return taps.error();
@@ -185,10 +182,10 @@ Result<void> Runner::set_up() {
   node.providers = aeads_.best();
   node.limits = sizes.limits;
   load_volumes(node);
-  Result<std::unique_ptr<Worker>> worker =
-      Worker::create(std::move(node), taps.take(), listeners.take(), sizes.worker);
-  if (!worker) return worker.error();
-  worker_ = worker.take();
+  Result<std::unique_ptr<Crew>> crew =
+      Crew::create(std::move(node), taps.take(), listeners.take(), sizes.worker);
+  if (!crew) return crew.error();
+  crew_ = crew.take();
   if (const Result<void> kept = open_keeper(SocketId{first_link_socket}, sizes.buffer_bytes); !kept)
     return kept.error();
   return {};
@@ -220,11 +217,14 @@ void Runner::say_how_it_runs(const WorkerReport& report) {
   }
   log_.info(LogClass::program,
             fmt::format(
-                "{} of {}: {} loop, batches of {} in and {} out, ciphers {}, {} bytes a frame "
-                "buffer, at most {} of them, our public key {}",
-                to_string(role_), config_.file, report.loop.name, receive_batch_max, send_batch_max,
-                ciphers, report.slab_bytes, report.slabs_max, to_base64(config_.public_key.bytes)));
-  for (const SocketReport& socket : report.loop.sockets) {
+                "{} of {}: {} worker{}, {} loop, batches of {} in and {} out, ciphers {}, {} bytes a "
+                "frame buffer, at most {} of them, our public key {}",
+                to_string(role_), config_.file, crew_->size(), crew_->size() == 1 ? "" : "s",
+                report.loop.name, receive_batch_max, send_batch_max, ciphers, report.slab_bytes,
+                report.slabs_max, to_base64(config_.public_key.bytes)));
+  // The first worker's; the others have the same.
+  const std::size_t listeners = report.loop.sockets.size() / crew_->size();
+  for (const SocketReport& socket : std::span(report.loop.sockets).first(listeners)) {
     log_.info(LogClass::network,
               fmt::format("listening on {}, socket buffers {} KiB in, {} KiB out, {}",
                           to_string(socket.bound), socket.receive_buffer_bytes / 1024,
@@ -250,10 +250,11 @@ Ending Runner::run() {
     if (number == SIGHUP) ending_ = Ending::reload;
     context_.stop();
   });
-  worker_->start();
+  crew_->start();
   if (const std::optional<WorkerReport> report = worker_report()) say_how_it_runs(*report);
-  notices_fd_.emplace(context_, ::dup(worker_->notices_fd()));
-  watch(*notices_fd_, &Runner::take_notices);
+  for (const int fd : crew_->notices_fds()) {
+    watch(notices_fds_.emplace_back(context_, ::dup(fd)), &Runner::take_notices);
+  }
   if (keeper_) {
     keeper_->process(monotonic_now());
     keeper_fd_.emplace(context_, ::dup(keeper_->fd()));
@@ -263,7 +264,7 @@ Ending Runner::run() {
   context_.run();
   log_.info(LogClass::program, ending_ == Ending::reload ? "reloading" : "stopping");
   mind_volumes(monotonic_now(), true);
-  worker_->stop();
+  crew_->stop();
   return ending_;
 }
 
@@ -304,7 +305,7 @@ void Runner::mind_volumes(Instant now, bool last) {
     std::vector<RoleChange> changes;
     volumes_.count(report->peers, local_date(), now, changes);
     for (const RoleChange& change : changes) {
-      worker_->post(SetLinkRole{change.peer, change.link, change.role});
+      crew_->post(SetLinkRole{change.peer, change.link, change.role});
       if (change.text.empty()) continue;
       log_.line(change.worse ? LogLevel::warn : LogLevel::info, LogClass::link, change.text);
     }
@@ -333,8 +334,7 @@ void Runner::arm_timer() {
 }
 
 void Runner::take_notices() {
-  notices_.clear();
-  worker_->take_notices(notices_);
+  crew_->take_notices(notices_);
   for (const WorkerNotice& notice : notices_) take_notice(notice);
 }
 
@@ -369,7 +369,7 @@ void Runner::take_event(const NodeEvent& noted) {
   if (event.kind != Event::Kind::link_changed) return;
   const auto carries = [](LinkState s) { return s == LinkState::up || s == LinkState::lossy; };
   if (carries(event.state_before) && !carries(event.state)) {
-    history_[index_of(event.peer)].links[index_of(event.link)] = {true, event.reason, noted.at};
+    history_.link_left(event.peer, event.link, event.reason, noted.at);
   }
   if (keeper_ && config_.peers[index_of(event.peer)].endpoint) {
     keeper_->link_state_changed(event.peer, event.link, carries(event.state), noted.at);
@@ -377,16 +377,10 @@ void Runner::take_event(const NodeEvent& noted) {
   }
 }
 
-std::optional<WorkerReport> Runner::worker_report() {
-  std::future<WorkerReport> report = worker_->request_report();
-  if (report.wait_for(seconds(2)) != std::future_status::ready) return std::nullopt;
-  return report.get();
-}
-
 void Runner::answer(std::string_view request, const ControlServer::Reply& reply) {
   if (request != "status") {
     reply(control_error("the only request is \"status\""));
-  } else if (!worker_ || !worker_->running()) {
+  } else if (!crew_ || !crew_->running()) {
     reply(control_error("the tunnel is starting"));
   } else {
     reply(status_to_json(status()));
@@ -406,6 +400,8 @@ StatusReport Runner::status() {
   const std::optional<WorkerReport> report = worker_report();
   if (!report) return status;
   status.event_loop = report->loop.name;
+  status.workers = crew_->size();
+  status.strays = report->strays;
   status.drops = drop_counts(report->drops);
   for (std::size_t i = 0; i < report->peers.size(); ++i) {
     PeerStatus peer = peer_status(report->peers[i], config_.peers[i], report->taken);
@@ -414,18 +410,8 @@ StatusReport Runner::status() {
     for (const InterfaceReport& interface : report->loop.interfaces) {
       if (index_of(interface.peer) == i) peer.carrier = interface.carrier;
     }
-    PeerHistory& history = history_[i];
-    if (history.since == Instant{} || history.state != peer.state) {
-      history.state = peer.state;
-      history.since = now;
-    }
-    peer.state_age_ms = std::chrono::duration_cast<milliseconds>(now - history.since).count();
-    for (LinkStatus& link : peer.links) {
-      const PeerHistory::LastDown& last = history.links[link.id];
-      if (!last.happened) continue;
-      link.last_down_reason = reason_word(last.reason);
-      link.last_down_age_ms = std::chrono::duration_cast<milliseconds>(now - last.at).count();
-    }
+    peer.worker = crew_->worker_of(report->peers[i].id);
+    history_.fill(report->peers[i].id, peer, now);
     status.peers.push_back(std::move(peer));
   }
   return status;

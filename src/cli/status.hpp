@@ -93,6 +93,7 @@ struct PeerStatus {
   std::uint32_t inner_mtu_bytes = 1500;
   std::string scheduler;
   std::string endpoint;  // As configured; empty: the peer connects to us.
+  unsigned worker = 0;   // Whose it is, of StatusReport::workers.
   std::uint64_t queued_frames = 0;
   std::uint64_t reordering_frames = 0;
   TotalsStatus totals;
@@ -109,6 +110,8 @@ struct StatusReport {
   std::int64_t pid = 0;
   std::int64_t uptime_ms = 0;
   std::string event_loop;  // epoll or io_uring
+  unsigned workers = 1;    // Dataplane threads.
+  std::uint64_t strays = 0;  // Datagrams that came to another worker than theirs, and went on there.
   std::string control;     // Path of the socket that answers.
   std::vector<std::string> listen;
   std::vector<NamedCount> drops;  // Those that belong to no peer.

@@ -82,6 +82,7 @@ Json peer_to_json(const PeerStatus& peer) {
           {"inner_mtu_bytes", peer.inner_mtu_bytes},
           {"scheduler", peer.scheduler},
           {"endpoint", text_or_null(peer.endpoint)},
+          {"worker", peer.worker},
           {"queued_frames", peer.queued_frames},
           {"reordering_frames", peer.reordering_frames},
           {"totals",
@@ -195,6 +196,7 @@ PeerStatus peer_from_json(const Json& json) {
   read(json, "inner_mtu_bytes", peer.inner_mtu_bytes);
   read(json, "scheduler", peer.scheduler);
   read(json, "endpoint", peer.endpoint);
+  read(json, "worker", peer.worker);
   read(json, "queued_frames", peer.queued_frames);
   read(json, "reordering_frames", peer.reordering_frames);
   if (const auto totals = json.find("totals"); totals != json.end() && totals->is_object()) {
@@ -236,6 +238,8 @@ std::string status_to_json(const StatusReport& report) {
                      {"pid", report.pid},
                      {"uptime_ms", report.uptime_ms},
                      {"event_loop", report.event_loop},
+                     {"workers", report.workers},
+                     {"strays", report.strays},
                      {"control", text_or_null(report.control)},
                      {"listen", report.listen},
                      {"drops", counts_to_json(report.drops)},
@@ -262,6 +266,8 @@ Result<StatusReport> status_from_json(std::string_view text) {
   read(json, "pid", report.pid);
   read(json, "uptime_ms", report.uptime_ms);
   read(json, "event_loop", report.event_loop);
+  read(json, "workers", report.workers);
+  read(json, "strays", report.strays);
   read(json, "control", report.control);
   if (const auto listen = json.find("listen"); listen != json.end() && listen->is_array()) {
     for (const Json& address : *listen) {

@@ -166,7 +166,7 @@ std::vector<Cell> link_row(const LinkStatus& link, TableStyle style) {
   return row;
 }
 
-std::string peer_text(const PeerStatus& peer, TableStyle style) {
+std::string peer_text(const PeerStatus& peer, unsigned workers, TableStyle style) {
   const char* in = style.utf8 ? "\u2193" : "rx";
   const char* out = style.utf8 ? "\u2191" : "tx";
   std::uint64_t receive_bps = 0, send_bps = 0;
@@ -186,6 +186,7 @@ std::string peer_text(const PeerStatus& peer, TableStyle style) {
                       plain(peer.scheduler));
   if (!peer.cipher.empty()) text += ", " + plain(peer.cipher);
   if (peer.key_age_ms) text += fmt::format(", key {} old", format_age(*peer.key_age_ms));
+  if (workers > 1) text += fmt::format(", worker {} of {}", peer.worker, workers);
   text += '\n';
 
   if (!peer.links.empty()) {
@@ -238,7 +239,7 @@ std::string status_table(const StatusReport& report, TableStyle style) {
                                  format_age(report.uptime_ms), plain(report.version));
   for (const std::string& address : report.listen)
     text += fmt::format("  listens on {}\n", plain(address));
-  for (const PeerStatus& peer : report.peers) text += '\n' + peer_text(peer, style);
+  for (const PeerStatus& peer : report.peers) text += '\n' + peer_text(peer, report.workers, style);
   if (const std::string drops = counts_text(report.drops); !drops.empty()) {
     text += fmt::format("\ndropped, of no peer: {}\n", drops);
   }

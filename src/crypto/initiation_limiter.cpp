@@ -67,6 +67,12 @@ bool InitiationLimiter::take_source(const Address& from, std::uint16_t port, con
   return true;
 }
 
+bool InitiationLimiter::take_second_reading(Instant now) {
+  if (dh_.take(dh_per_reading, now)) return true;
+  loaded_until_ = now + load_hold;
+  return false;
+}
+
 Admission InitiationLimiter::admit(const Address& from, bool mac2_valid, Instant now) {
   if (!take_source(from, now)) return Admission::source_rate;
   if (!under_load(now) || mac2_valid) {

@@ -54,6 +54,7 @@ class InitiationLimiter {
   static constexpr Duration load_hold = seconds(1);
   /// Reading an initiation takes two, answering it three more; all five are charged at once.
   static constexpr std::int64_t dh_per_initiation = 5;
+  static constexpr std::int64_t dh_per_reading = 2;
 
   explicit InitiationLimiter(Entropy& entropy);
 
@@ -63,6 +64,8 @@ class InitiationLimiter {
   Admission admit(const Address& from, bool mac2_valid, Instant now);
   /// For cookies that are due for another reason (freshness): they share the budget.
   bool take_cookie(Instant now) { return cookies_.take(1, now); }
+  /// For one that another worker reads again: two more Diffie-Hellmans.
+  bool take_second_reading(Instant now);
   /// The budget was spent at most a second ago.
   bool under_load(Instant now) const { return now < loaded_until_; }
 

@@ -6,6 +6,7 @@
 
 #include "crypto/aead.hpp"
 #include "crypto/keys.hpp"
+#include "dataplane/steering.hpp"
 #include "dataplane/traffic_class.hpp"
 #include "sched/kinds.hpp"
 
@@ -51,6 +52,12 @@ struct Limits {
   std::uint32_t held_bytes = 16 << 20;  // and the slabs they are taken to need.
 };
 
+/// A peer of another worker of this process.
+struct ForeignPeer {
+  PublicKey public_key;
+  unsigned worker = 0;
+};
+
 struct NodeConfig {
   PrivateKey private_key;
   std::vector<PeerConfig> peers;  // The index is the PeerId.
@@ -60,6 +67,8 @@ struct NodeConfig {
   Limits limits;
   std::uint64_t wall_clock_ns =
       0;  // Real time when the node is made; only for handshake freshness.
+  WorkerSeat seat;                   // Names the sessions' indices.
+  std::vector<ForeignPeer> foreign;  // Who may begin with another worker; for admitting_worker.
 };
 
 }  // namespace mwtun

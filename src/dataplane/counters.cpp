@@ -25,6 +25,7 @@ const char* to_string(Drop reason) {
     case Drop::key_expired: return "key_expired";
     case Drop::unauthenticated_handshake: return "unauthenticated_handshake";
     case Drop::handshake_limited: return "handshake_limited";
+    case Drop::handover_full: return "handover_full";
     case Drop::bad_link: return "bad_link";
     case Drop::bad_chunk: return "bad_chunk";
     case Drop::chunk_duplicate: return "chunk_duplicate";

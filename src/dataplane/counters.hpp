@@ -28,6 +28,7 @@ enum class Drop : std::uint8_t {
   key_expired,
   unauthenticated_handshake,
   handshake_limited,
+  handover_full,  // For another worker, where too much waited.
   bad_link,
   bad_chunk,
   // Chunks and frames on their way in (receiver).

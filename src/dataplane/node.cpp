@@ -50,6 +50,7 @@ struct Node::State {
   std::vector<std::unique_ptr<Peer>> peers;
   std::unordered_map<std::uint32_t, std::uint16_t> peer_of_index;  // Looked up only, never walked.
   Ring<HandshakeDatagram> answers;
+  Ring<ForwardedInitiation> forwards;
   bool answer_next = false;  // Before anything of the peers.
   DropCounters drops;
   Instant last_input;
@@ -66,6 +67,12 @@ struct Node::State {
   PeerId id_of(const Peer& peer) const;
   void advance(Peer& peer, Instant now);
   void handle_initiation(const Path& path, Bytes datagram, Instant now);
+  /// @param forwarded  by the node that admits initiations, where they are not its own affair
+  void read_initiation(const Path& path, Bytes datagram, bool mac2_valid, bool forwarded,
+                       Instant now);
+  void forward(ForwardedInitiation::Kind kind, unsigned worker, const Path& path, Bytes datagram,
+               bool mac2_valid);
+  void answer_stale(const Path& path, Bytes datagram, Instant now);
   void answer_with_cookie(const Path& path, Bytes datagram, Instant now);
   void handle_response(const Path& path, Bytes datagram, Instant now);
   void handle_data(const Path& path, Bytes datagram, Instant received, Instant now);
@@ -98,6 +105,7 @@ std::uint32_t Node::State::fresh_index(PeerId peer) {
   }
   while (true) {
     const std::uint32_t index = entropy.u32();
+    if (!config.seat.names(index)) continue;
     if (index != 0 && peer_of_index.emplace(index, value_of(peer)).second) return index;
   }
 }
@@ -176,6 +184,11 @@ void Node::State::handle_initiation(const Path& path, Bytes datagram, Instant no
     case Admission::cookie_rate:
     case Admission::dh_rate: drops.add(Drop::handshake_limited); return;
   }
+  read_initiation(path, datagram, mac2_valid, false, now);
+}
+
+void Node::State::read_initiation(const Path& path, Bytes datagram, bool mac2_valid, bool forwarded,
+                                  Instant now) {
   std::optional<ReceivedInitiation> initiation;
   if (ReceivedInitiation::read(identity, datagram, initiation) != HandshakeError::none) {
     drops.add(Drop::unauthenticated_handshake);
@@ -185,7 +198,15 @@ void Node::State::handle_initiation(const Path& path, Bytes datagram, Instant no
     return peer.public_key == initiation->peer() && !peer.initiator;
   });
   if (known == config.peers.end()) {
-    drops.add(Drop::unauthenticated_handshake);
+    const auto foreign = std::ranges::find(config.foreign, initiation->peer(),
+                                           &ForeignPeer::public_key);
+    if (foreign == config.foreign.end()) {
+      drops.add(Drop::unauthenticated_handshake);
+    } else if (!limiter.take_second_reading(now)) {
+      drops.add(Drop::handshake_limited);
+    } else {
+      forward(ForwardedInitiation::Kind::admitted, foreign->worker, path, datagram, mac2_valid);
+    }
     return;
   }
   const PeerId id{static_cast<std::uint16_t>(known - config.peers.begin())};
@@ -197,14 +218,49 @@ void Node::State::handle_initiation(const Path& path, Bytes datagram, Instant no
       if (answers.size() < handshake_datagrams_max) answers.push_back(answer);
       break;
     case HandshakeResponder::Verdict::wants_cookie:
-      if (peer.responder.may_send_cookie(initiation->payload(), path, now) &&
-          limiter.take_cookie(now)) {
-        answer_with_cookie(path, datagram, now);
-      } else {
+      if (!peer.responder.may_send_cookie(initiation->payload(), path, now)) {
         drops.add(Drop::handshake_limited);
+      } else if (forwarded) {
+        forward(ForwardedInitiation::Kind::wants_cookie, admitting_worker, path, datagram, false);
+      } else {
+        answer_stale(path, datagram, now);
       }
       break;
     case HandshakeResponder::Verdict::dropped: drops.add(Drop::unauthenticated_handshake); break;
+  }
+}
+
+void Node::State::forward(ForwardedInitiation::Kind kind, unsigned worker, const Path& path,
+                          Bytes datagram, bool mac2_valid) {
+  if (forwards.size() >= handshake_datagrams_max) {
+    drops.add(Drop::handover_full);
+    return;
+  }
+  ForwardedInitiation initiation{.kind = kind, .worker = worker, .path = path,
+                                 .mac2_valid = mac2_valid};
+  std::ranges::copy(datagram, initiation.bytes.begin());
+  forwards.push_back(initiation);
+}
+
+void Node::handle_forwarded(const ForwardedInitiation& initiation, Instant now) {
+  State& s = *state_;
+  s.last_input = std::max(s.last_input, now);
+  switch (initiation.kind) {
+    case ForwardedInitiation::Kind::admitted:
+      s.read_initiation(initiation.path, initiation.bytes, initiation.mac2_valid, true, now);
+      break;
+    case ForwardedInitiation::Kind::wants_cookie:
+      s.answer_stale(initiation.path, initiation.bytes, now);
+      break;
+  }
+}
+
+/// A cookie for an initiation that may be a recording.
+void Node::State::answer_stale(const Path& path, Bytes datagram, Instant now) {
+  if (limiter.take_cookie(now)) {
+    answer_with_cookie(path, datagram, now);
+  } else {
+    drops.add(Drop::handshake_limited);
   }
 }
 
@@ -353,6 +409,11 @@ std::optional<Event> Node::poll_event() {
     if (peer->tunnel.event_ready()) return peer->tunnel.take_event();
   }
   return std::nullopt;
+}
+
+std::optional<ForwardedInitiation> Node::poll_forward() {
+  if (state_->forwards.empty()) return std::nullopt;
+  return state_->forwards.pop_front();
 }
 
 PeerReport Node::report(PeerId peer, Instant now) const {

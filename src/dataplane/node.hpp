@@ -1,4 +1,6 @@
 #pragma once
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -7,6 +9,7 @@
 #include "base/entropy.hpp"
 #include "base/packet.hpp"
 #include "base/time.hpp"
+#include "crypto/handshake.hpp"
 #include "dataplane/config.hpp"
 #include "dataplane/report.hpp"
 
@@ -46,10 +49,23 @@ enum class SendError : std::uint8_t {
   refused,      // ECONNREFUSED: nobody listens there.
 };
 
+/// An initiation on its way between the nodes of a process.
+struct ForwardedInitiation {
+  enum class Kind : std::uint8_t {
+    admitted,      // Within the bounds, and of a peer of `worker`.
+    wants_cookie,  // To be answered with a cookie, by who can tell it again.
+  };
+  Kind kind{};
+  unsigned worker = 0;  // Whom it is for.
+  Path path;
+  bool mac2_valid = false;
+  std::array<std::uint8_t, initiation_bytes> bytes{};
+};
+
 /// The sans-I/O root: one identity, its peers, their sessions and links. It reads no clock and
 /// opens nothing. Inputs are the handle_*() and set_*() calls; after any of them drain
-/// poll_datagram(), poll_frame() and poll_event() until they are empty, in this order, then arm
-/// poll_timeout().
+/// poll_datagram(), poll_frame() and poll_event() until they are empty, in this order (and
+/// poll_forward() where the process has several nodes), then arm poll_timeout().
 class Node {
  public:
   /// @param slabs  where frames are put together; also what handle_frame()'s frames are slices of
@@ -61,6 +77,8 @@ class Node {
   /// A datagram as it came in. `received` is the kernel's receive time, not after `now`. The bytes
   /// are read before this returns.
   void handle_datagram(const Path& path, Bytes datagram, Instant received, Instant now);
+  /// What poll_forward() of another node of this process gave.
+  void handle_forwarded(const ForwardedInitiation& initiation, Instant now);
   void handle_timeout(Instant now);
   /// A datagram from poll_datagram() that could not be sent. Its number is spent; its content is
   /// not.
@@ -83,6 +101,7 @@ class Node {
   [[nodiscard]] std::optional<OutgoingDatagram> poll_datagram(MutableBytes room, Instant now);
   [[nodiscard]] std::optional<DeliveredFrame> poll_frame();
   [[nodiscard]] std::optional<Event> poll_event();
+  [[nodiscard]] std::optional<ForwardedInitiation> poll_forward();
   /// When handle_timeout() is due; always after the `now` of the last handle_timeout(). `never` if
   /// nothing waits.
   [[nodiscard]] Instant poll_timeout() const;

@@ -11,6 +11,7 @@ namespace mwtun {
 
 /// Takes the place of a socket of the same number.
 struct PutSocket {
+  PeerId peer{};  // Whose link it is.
   NumberedSocket socket;
 };
 /// See Node::set_link_path().

@@ -197,7 +197,7 @@ bool LinkKeeper::open_socket(Link& link, const WayOut& way, const Address& remot
   link.socket_interface = way.interface_index;
   link.socket_local = socket.value().local();
   link.path_set = false;
-  post_(PutSocket{{link.socket, socket.take()}});
+  post_(PutSocket{link.config.peer, {link.socket, socket.take()}});
   return true;
 }
 

@@ -14,10 +14,12 @@ struct NumberedSocket {
   UdpSocket socket;
 };
 
-/// A server's sockets, one an address, numbered from `first`. [::] is left out, with a line in
-/// `warnings`, on a machine without IPv6 when there are other addresses.
-Result<std::vector<NumberedSocket>> open_listeners(const std::vector<Address>& addresses,
-                                                   std::uint32_t buffer_bytes, SocketId first,
-                                                   std::vector<std::string>& warnings);
+/// A server's sockets for each worker: one an address, numbered from 0. The kernel gives each
+/// worker what is for it (steering_program.hpp) by the order in which they were bound, so all stay
+/// open for the process's life. Where it can't, there is one worker, with a line in `warnings`;
+/// [::] is left out, with a line, on a machine without IPv6 when there are other addresses.
+Result<std::vector<std::vector<NumberedSocket>>> open_listeners(
+    const std::vector<Address>& addresses, std::uint32_t buffer_bytes, unsigned workers,
+    std::vector<std::string>& warnings);
 
 }  // namespace mwtun

@@ -2,6 +2,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <utility>
@@ -19,15 +20,19 @@ class Mailbox {
  public:
   Mailbox() : event_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) { MWTUN_ASSERT(bool(event_)); }
 
-  /// Any thread.
-  void post(Message message) {
+  /// Any thread. False, and the message is gone, when `most` wait already.
+  bool post(Message message, std::size_t most = SIZE_MAX) {
     {
       const std::lock_guard lock(mutex_);
+      if (waiting_.size() >= most) return false;
       waiting_.push_back(std::move(message));
+      // Who made it more than none has woken the receiver, who takes this one too.
+      if (waiting_.size() > 1) return true;
     }
     const std::uint64_t one = 1;
     // The counter cannot overflow before the receiver reads it, so there is no error to handle.
     [[maybe_unused]] const ssize_t written = write(event_.get(), &one, sizeof one);
+    return true;
   }
 
   /// Readable while messages wait.

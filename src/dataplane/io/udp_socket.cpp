@@ -143,6 +143,9 @@ Result<UdpSocket> UdpSocket::open(const UdpSocketOptions& options) {
                                         : "";
     return os_error(error, "cannot bind a UDP socket to interface " + options.device, mend);
   }
+  if (options.join_port && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, on)) {
+    return os_error(errno, "cannot share the port of " + to_string(bind_to));
+  }
   sockaddr_storage name{};
   const socklen_t size = to_sockaddr(bind_to, name);
   if (bind(fd, reinterpret_cast<const sockaddr*>(&name), size) != 0) {
@@ -158,6 +161,12 @@ Result<UdpSocket> UdpSocket::open(const UdpSocketOptions& options) {
   socket.server_ = options.server;
   socket.choose_source_ = options.server && socket.bound_.any();
   return socket;
+}
+
+Result<void> UdpSocket::share_port() {
+  const int on = 1;
+  if (set_option(fd_.get(), SOL_SOCKET, SO_REUSEPORT, on)) return {};
+  return os_error(errno, "cannot share the port of " + to_string(bound_));
 }
 
 ReceiveBatch::ReceiveBatch() : bytes_(new std::uint8_t[receive_batch_max * buffer_bytes]) {

@@ -33,6 +33,8 @@ struct UdpSocketOptions {
   /// answers leave from that one. ICMP errors, which anybody can forge and which name no datagram,
   /// are not listened to. Without: one peer, and ICMP errors are told for the log.
   bool server = false;
+  /// Joins the sockets of this address whose share_port() was called.
+  bool join_port = false;
   std::uint32_t receive_buffer_bytes = 4 << 20;
   std::uint32_t send_buffer_bytes = 2 << 20;
   /// Datagrams of one size to one address go to the kernel as one piece (UDP_SEGMENT, Linux 4.18),
@@ -129,6 +131,10 @@ class UdpSocket {
   enum class Receive : std::uint8_t { some, empty, error };
   /// One recvmmsg. Every datagram counts as one, empty ones too.
   Receive receive(ReceiveBatch& into);
+
+  /// From now on other sockets of this user may bind the same address (SO_REUSEPORT). Only now, so
+  /// that a port that another program has was refused.
+  Result<void> share_port();
 
   /// Sends all of the items it can, in order; what is refused is told in `failures` (as large as
   /// `items`, which are at most send_batch_max) and the rest goes on, except after EAGAIN or

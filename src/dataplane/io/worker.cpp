@@ -29,7 +29,8 @@ Worker::Worker(NodeConfig config, std::uint32_t slab_bytes, const WorkerOptions&
       medium_slabs_(medium_slab_bytes,
                     options.super_frame_memory_bytes_max / 2 / medium_slab_bytes),
       slabs_(slab_bytes, slabs_max_),
-      carriers_(config.peers.size()) {
+      carriers_(config.peers.size()),
+      seat_(config.seat) {
   medium_slabs_.set_larger(super_slabs_);
   slabs_.set_larger(medium_slabs_);
   node_.emplace(std::move(config), entropy_, slabs_, monotonic_now());
@@ -37,7 +38,8 @@ Worker::Worker(NodeConfig config, std::uint32_t slab_bytes, const WorkerOptions&
 
 Result<std::unique_ptr<Worker>> Worker::create(NodeConfig config, std::vector<WorkerTap> taps,
                                                std::vector<NumberedSocket> sockets,
-                                               const WorkerOptions& options) {
+                                               const WorkerOptions& options,
+                                               Handovers* handovers) {
   std::uint32_t slab_bytes = slab_bytes_for(0);
   for (const PeerConfig& peer : config.peers) {
     slab_bytes = std::max(slab_bytes, slab_bytes_for(peer.mtu));
@@ -47,6 +49,11 @@ Result<std::unique_ptr<Worker>> Worker::create(NodeConfig config, std::vector<Wo
   if (!loop) return loop.error();
   worker->loop_ = loop.take();
   worker->loop_->watch(worker->commands_.fd());
+  if (handovers != nullptr) {
+    worker->handovers_ = handovers;
+    worker->shared_sockets_ = sockets.size();
+    worker->loop_->watch(handovers->box(worker->seat_.number).fd());
+  }
   for (NumberedSocket& socket : sockets) worker->loop_->put_socket(std::move(socket));
   for (WorkerTap& tap : taps) worker->loop_->put_interface(tap.peer, std::move(tap.tap));
   return worker;
@@ -91,7 +98,10 @@ void Worker::run() {
   while (!stopping_) {
     const Instant now = loop_->run(more ? Instant{} : deadline(), *this);
     if (deadline() <= now) handle_timeout(now);
-    if (std::exchange(commands_wait_, false)) obey(now);
+    if (std::exchange(commands_wait_, false)) {
+      obey(now);
+      take_handovers(now);
+    }
     more = drain(now);
   }
   const Instant now = monotonic_now();
@@ -123,6 +133,9 @@ bool Worker::drain(Instant now) {
   }
   deliver_frames();
   while (const auto event = node_->poll_event()) take_event(*event, now);
+  while (const auto initiation = node_->poll_forward()) {
+    hand_over(initiation->worker, *initiation);
+  }
   return more;
 }
 
@@ -196,6 +209,8 @@ WorkerReport Worker::make_report(Instant now) const {
     report.peers.push_back(node_->report(static_cast<PeerId>(peer), now));
   }
   report.drops = node_->drops();
+  report.drops += drops_;
+  report.strays = strays_;
   report.loop = loop_->report();
   report.slab_bytes = slabs_.slab_bytes();
   report.slabs_in_use = slabs_.in_use();
@@ -205,10 +220,41 @@ WorkerReport Worker::make_report(Instant now) const {
 }
 
 void Worker::on_datagram(const Path& path, Bytes datagram, Instant received, Instant now) {
+  if (index_of(path.socket) < shared_sockets_) {
+    const unsigned worker = worker_of(datagram, seat_.count);
+    if (worker != seat_.number) {
+      ++strays_;
+      hand_over(worker, StrayDatagram{path, {datagram.begin(), datagram.end()}, received});
+      return;
+    }
+  }
+  take_in(path, datagram, received, now);
+}
+
+void Worker::take_in(const Path& path, Bytes datagram, Instant received, Instant now) {
   node_->handle_datagram(path, datagram, received, now);
   // Each frame holds a slab until it is written.
   if (++undelivered_ >= datagrams_per_delivery) deliver_frames();
 }
+
+void Worker::hand_over(unsigned worker, Handover what) {
+  MWTUN_ASSERT(handovers_ != nullptr);
+  if (!handovers_->post(worker, std::move(what))) drops_.add(Drop::handover_full);
+}
+
+void Worker::take_handovers(Instant now) {
+  if (handovers_ == nullptr) return;
+  handovers_->box(seat_.number).take(handovers_taken_);
+  for (const Handover& what : handovers_taken_) {
+    if (const auto* initiation = std::get_if<ForwardedInitiation>(&what)) {
+      node_->handle_forwarded(*initiation, now);
+    }
+    if (const auto* stray = std::get_if<StrayDatagram>(&what)) {
+      take_in(stray->path, stray->bytes, stray->received, now);
+    }
+  }
+}
+
 void Worker::on_frame(PeerId peer, Frame frame, Instant now) {
   node_->handle_frame(peer, std::move(frame), now);
 }

@@ -9,6 +9,7 @@
 
 #include "dataplane/carrier.hpp"
 #include "dataplane/io/epoll_loop.hpp"
+#include "dataplane/io/handover.hpp"
 #include "dataplane/io/link_command.hpp"
 #include "dataplane/io/mailbox.hpp"
 #include "dataplane/io/os_entropy.hpp"
@@ -21,6 +22,7 @@ struct WorkerReport {
   Instant taken{};
   std::vector<PeerReport> peers;
   DropCounters drops;  // Those of no peer.
+  std::uint64_t strays = 0;  // Datagrams that came to this worker and were another's.
   LoopReport loop;
   std::uint32_t slab_bytes = 0;
   std::size_t slabs_in_use = 0;
@@ -61,13 +63,18 @@ struct WorkerOptions {
   std::size_t super_frame_memory_bytes_max = 128 << 20;
 };
 
-/// The dataplane thread: the core, its sockets and interfaces, and the loop that feeds it. Made,
-/// started, spoken to and stopped by the control thread; shares nothing else with it.
+/// A dataplane thread: the core, its sockets and interfaces, and the loop that feeds it. Made,
+/// started, spoken to and stopped by the control thread; shares nothing else with it. Where there
+/// are several (Crew), each has its own peers, and PeerIds here count those.
 class Worker : private LoopHandler {
  public:
+  /// @param sockets    numbered from 0
+  /// @param handovers  where there are several workers: all have sockets of the same addresses,
+  /// and what comes there may be another's
   static Result<std::unique_ptr<Worker>> create(NodeConfig config, std::vector<WorkerTap> taps,
                                                 std::vector<NumberedSocket> sockets,
-                                                const WorkerOptions& options);
+                                                const WorkerOptions& options,
+                                                Handovers* handovers = nullptr);
   ~Worker() override;
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -105,6 +112,9 @@ class Worker : private LoopHandler {
   void handle_timeout(Instant now);
   void obey(Instant now);
   void obey(LinkCommand& command, Instant now);
+  void take_in(const Path& path, Bytes datagram, Instant received, Instant now);
+  void hand_over(unsigned worker, Handover what);
+  void take_handovers(Instant now);
   WorkerReport make_report(Instant now) const;
 
   void on_datagram(const Path& path, Bytes datagram, Instant received, Instant now) override;
@@ -126,6 +136,12 @@ class Worker : private LoopHandler {
   std::vector<Carrier> carriers_;  // Index: PeerId.
   std::vector<Instant> icmp_told_at_;  // Index: SocketId.
   std::vector<Command> commands_taken_;
+  WorkerSeat seat_;
+  Handovers* handovers_ = nullptr;
+  std::size_t shared_sockets_ = 0;  // Of the first numbers: other workers have them too.
+  std::vector<Handover> handovers_taken_;
+  DropCounters drops_;
+  std::uint64_t strays_ = 0;
   unsigned undelivered_ = 0;  // Datagrams since frames were last written.
   bool send_failed_ = false;
   bool commands_wait_ = false;

@@ -114,9 +114,9 @@ TEST_CASE("two workers carry frames between their interfaces over both links") {
   in_namespace([] {
     Lab lab;
     std::vector<std::string> warnings;
-    auto listeners = open_listeners({parse_address("127.0.0.1:4649")}, 1 << 20, {}, warnings);
+    auto listeners = open_listeners({parse_address("127.0.0.1:4649")}, 1 << 20, 1, warnings);
     if (!listeners.ok()) FAIL(listeners.error().message);
-    auto server = make_worker(lab, false, listeners.take());
+    auto server = make_worker(lab, false, std::move(listeners.value()[0]));
     auto client = make_worker(lab, true, {});
     server->start();
     client->start();
@@ -126,7 +126,7 @@ TEST_CASE("two workers carry frames between their interfaces over both links") {
       auto socket = UdpSocket::open(options);
       REQUIRE(socket.ok());
       const Path path{SocketId{link}, socket.value().local(), parse_address("127.0.0.1:4649")};
-      client->post(PutSocket{{SocketId{link}, socket.take()}});
+      client->post(PutSocket{PeerId{0}, {SocketId{link}, socket.take()}});
       client->post(SetLinkPath{PeerId{0}, LinkId{link}, path, 1500});
     }
     std::vector<Event> client_events;
