@@ -217,8 +217,8 @@ void Runner::say_how_it_runs(const WorkerReport& report) {
   }
   log_.info(LogClass::program,
             fmt::format(
-                "{} of {}: {} worker{}, {} loop, batches of {} in and {} out, ciphers {}, {} bytes a "
-                "frame buffer, at most {} of them, our public key {}",
+                "{} of {}: {} worker{}, {} loop, batches of {} in and {} out, ciphers {}, {} bytes "
+                "a frame buffer, at most {} of them, our public key {}",
                 to_string(role_), config_.file, crew_->size(), crew_->size() == 1 ? "" : "s",
                 report.loop.name, receive_batch_max, send_batch_max, ciphers, report.slab_bytes,
                 report.slabs_max, to_base64(config_.public_key.bytes)));

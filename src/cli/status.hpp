@@ -111,7 +111,7 @@ struct StatusReport {
   std::int64_t uptime_ms = 0;
   std::string event_loop;  // epoll or io_uring
   unsigned workers = 1;    // Dataplane threads.
-  std::uint64_t strays = 0;  // Datagrams that came to another worker than theirs, and went on there.
+  std::uint64_t strays = 0;  // Datagrams that came to another worker than theirs.
   std::string control;     // Path of the socket that answers.
   std::vector<std::string> listen;
   std::vector<NamedCount> drops;  // Those that belong to no peer.

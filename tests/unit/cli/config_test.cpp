@@ -231,6 +231,10 @@ TEST_CASE("a bad value at the top of the file is refused where it stands") {
       {top("control = 1"), "2:11: control is a whole number"},
       {top("control = \"/run/" + long_path + "\""), "2:11: control: the path "},
       {top("control = \"/run/mwtun/\""), "2:11: control names a folder"},
+      {top("workers = 0"), "2:11: workers is 0; "},
+      {top("workers = 17"), "2:11: workers is 17; "},
+      {top("workers = \"auto\""), "2:11: workers is a text"},
+      {top("threads = 2"), "2:1: unknown key \"threads\"; did you mean \"workers\"?"},
       {top("profile = \"routr\""), "2:11: profile = \"routr\" is unknown"},
       {top("state_dir = 7"), "2:13: state_dir is a whole number; write a text in quotes"},
       {top("log = \"loud\""),
@@ -591,4 +595,10 @@ TEST_CASE("a profile is one of two, and by the machine when none is named") {
   CHECK_FALSE(good(top("log = \"info\"")).profile.has_value());
   CHECK(good(top("profile = \"router\"")).profile == Profile::router);
   CHECK(good(top("profile = \"server\"")).profile == Profile::server);
+}
+
+TEST_CASE("the number of workers is the file's, or the machine's affair") {
+  CHECK_FALSE(good(top("log = \"info\"")).workers.has_value());
+  CHECK(good(top("workers = 1")).workers == 1u);
+  CHECK(good(top("workers = 16")).workers == 16u);
 }

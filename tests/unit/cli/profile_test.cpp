@@ -28,3 +28,11 @@ TEST_CASE("everything is smaller on a router, and what depends on each other sti
     CHECK(sizes.worker.super_frame_memory_bytes_max >= 64 * 131'072);
   }
 }
+
+TEST_CASE("there are as many workers as peers and cores, at most eight, and one on a router") {
+  CHECK(workers_for(Profile::server, 1, 64) == 1);
+  CHECK(workers_for(Profile::server, 3, 2) == 2);
+  CHECK(workers_for(Profile::server, 3, 64) == 3);
+  CHECK(workers_for(Profile::server, 1000, 64) == 8);
+  CHECK(workers_for(Profile::router, 1000, 64) == 1);
+}

@@ -74,6 +74,7 @@ inline StatusReport sample_status() {
   vps.carrier = true;
   vps.scheduler = "adaptive";
   vps.endpoint = "vps.example.net:4649";
+  vps.worker = 3;
   vps.queued_frames = 5;
   vps.reordering_frames = 6;
   vps.totals = {1'000'000, 1'500'000'000, 2'000'000, 123'456'789'012, 77};
@@ -89,6 +90,8 @@ inline StatusReport sample_status() {
   report.pid = 4242;
   report.uptime_ms = 274'325'000;
   report.event_loop = "epoll";
+  report.workers = 4;
+  report.strays = 9;
   report.control = "/run/mwtun/home.sock";
   report.drops = {{"forged", 2}};
   report.peers = {vps};

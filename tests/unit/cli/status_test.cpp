@@ -103,6 +103,13 @@ TEST_CASE("ages read as a clock and days") {
   CHECK(format_age(274'325'000) == "3 d 04:12");
 }
 
+TEST_CASE("of one worker nobody is told") {
+  StatusReport report = sample_status();
+  CHECK(status_table(report, {false, true}).find("worker") != std::string::npos);
+  report.workers = 1;
+  CHECK(status_table(report, {false, true}).find("worker") == std::string::npos);
+}
+
 TEST_CASE("the table says which link is bad, and why, in aligned columns with units") {
   CHECK(status_table(sample_status(), {false, true}) ==
         // clang-format off
@@ -110,7 +117,7 @@ TEST_CASE("the table says which link is bad, and why, in aligned columns with un
         "\n"
         "vps  degraded 3 d 04:00  vps.example.net:4649  ↓ 41.0  ↑ 8.83 Mbit/s\n"
         "  link wifi is down: no address or interface to send from; the log says which\n"
-        "  mwt0 (tap, carrier on, MTU 1500), adaptive, aes-256-gcm, key 1:07 old\n"
+        "  mwt0 (tap, carrier on, MTU 1500), adaptive, aes-256-gcm, key 1:07 old, worker 3 of 4\n"
         "  LINK  DEVICE  STATE        FOR  ↓ Mbit/s  ↑ now/can  SHARE ↓/↑      RTT      M"
         "IN      VAR   LOSS ↓/↑  BYTES  REMOTE             NOTE\n"
         "  dsl   ppp0    up          6:00      36.9  7.60/18.3    90/86 %  18.2 ms  17.1 "

@@ -53,3 +53,18 @@ TEST_CASE("no message of several threads is lost, doubled or left unannounced") 
   CHECK(ordered);
   CHECK(total == threads * each);
 }
+
+TEST_CASE("a mailbox with a bound refuses what is beyond it, until it was emptied") {
+  Mailbox<int> box;
+  CHECK(box.post(1, 2));
+  CHECK(box.post(2, 2));
+  CHECK_FALSE(box.post(3, 2));
+  CHECK(box.post(4, 3));
+  std::vector<int> got;
+  box.take(got);
+  CHECK(got == std::vector<int>{1, 2, 4});
+  CHECK(box.post(5, 1));
+  REQUIRE(readable(box.fd(), milliseconds(0)));
+  box.take(got);
+  CHECK(got == std::vector<int>{5});
+}

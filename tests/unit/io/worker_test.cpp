@@ -1,34 +1,13 @@
 #include "dataplane/io/worker.hpp"
 
-#include <linux/if_packet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <catch2/catch.hpp>
-#include <set>
 
-#include "crypto/init.hpp"
-#include "support.hpp"
+#include "worker_parts.hpp"
 
 using namespace mwtun;
 using namespace mwtun::testing;
 
 namespace {
-
-constexpr std::uint16_t test_type = 0x88b5;  // IEEE 802: local experiments.
-
-PrivateKey key_of(std::uint8_t seed) {
-  struct Fixed : Entropy {
-    std::uint8_t seed;
-    explicit Fixed(std::uint8_t s) : seed(s) {}
-    void fill(MutableBytes out) override {
-      for (std::size_t i = 0; i < out.size(); ++i)
-        out[i] = static_cast<std::uint8_t>(seed * 31 + i);
-    }
-  };
-  Fixed entropy(seed);
-  return generate_private_key(entropy);
-}
 
 /// Two links from one to the other; both ends in this process and namespace.
 NodeConfig config_of(bool client) {
@@ -50,61 +29,11 @@ NodeConfig config_of(bool client) {
 }
 
 std::unique_ptr<Worker> make_worker(Lab& lab, bool client, std::vector<NumberedSocket> sockets) {
-  TapOptions options;
-  options.name = client ? "mioc" : "mios";
-  auto tap = Tap::open(lab.netlink, options);
-  if (!tap.ok()) FAIL(tap.error().message);
   std::vector<WorkerTap> taps;
-  taps.push_back({PeerId{0}, tap.take()});
+  taps.push_back(make_tap(lab, PeerId{0}, client ? "mioc" : "mios"));
   auto worker = Worker::create(config_of(client), std::move(taps), std::move(sockets), {});
   if (!worker.ok()) FAIL(worker.error().message);
   return worker.take();
-}
-
-/// Takes notices until `enough` says so.
-template <typename Enough>
-bool wait_for_events(Worker& worker, std::vector<Event>& events, Enough enough) {
-  const Instant limit = monotonic_now() + seconds(5);
-  std::vector<WorkerNotice> notices;
-  while (!enough()) {
-    if (monotonic_now() > limit) return false;
-    readable(worker.notices_fd(), milliseconds(50));
-    worker.take_notices(notices);
-    for (const WorkerNotice& notice : notices) {
-      if (const auto* event = std::get_if<NodeEvent>(&notice)) events.push_back(event->event);
-    }
-  }
-  return true;
-}
-
-bool has(const std::vector<Event>& events, Event::Kind kind) {
-  for (const Event& event : events) {
-    if (event.kind == kind) return true;
-  }
-  return false;
-}
-
-std::size_t links_up(const std::vector<Event>& events) {
-  std::set<LinkId> up;
-  for (const Event& event : events) {
-    if (event.kind != Event::Kind::link_changed) continue;
-    if (event.state == LinkState::up) {
-      up.insert(event.link);
-    } else {
-      up.erase(event.link);
-    }
-  }
-  return up.size();
-}
-
-Fd frames_of(const std::string& interface) {
-  Fd fd(socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(test_type)));
-  sockaddr_ll name{};
-  name.sll_family = AF_PACKET;
-  name.sll_protocol = htons(test_type);
-  name.sll_ifindex = static_cast<int>(interface_index(interface));
-  REQUIRE(bind(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) == 0);
-  return fd;
 }
 
 }  // namespace
@@ -138,22 +67,8 @@ TEST_CASE("two workers carry frames between their interfaces over both links") {
 
     const Fd near = frames_of("mioc");
     const Fd far = frames_of("mios");
-    std::vector<std::uint8_t> sent(1514);
-    std::fill_n(sent.begin(), 6, 0xff);
-    store_be16(sent.data() + 12, test_type);
-    std::uint8_t number = 0;
-    std::vector<std::uint8_t> got(2048);
-    // The first ones may meet an interface that is only just beginning to send.
-    REQUIRE(eventually(far.get(), [&] {
-      sent.back() = ++number;
-      if (send(near.get(), sent.data(), sent.size(), 0) < 0) return false;
-      if (!readable(far.get(), milliseconds(100))) return false;
-      return recv(far.get(), got.data(), got.size(), 0) == static_cast<ssize_t>(sent.size());
-    }));
-    got.resize(sent.size());
-    CHECK(got == sent);
-    CHECK(send(far.get(), sent.data(), 100, 0) == 100);
-    CHECK(readable(near.get()));
+    REQUIRE(carries(near, far));
+    CHECK(carries(far, near, 100));
 
     auto answer = client->request_report();
     REQUIRE(answer.wait_for(std::chrono::seconds(2)) == std::future_status::ready);
