@@ -32,6 +32,8 @@ class Lab:
         self.linkem = next((path for path in (folder / "linkem", folder.parent / "release" / "linkem",
                                               pathlib.Path(os.environ.get("LINKEM", "/nonexistent")))
                             if path.exists()), None)
+        # The second argument: workers of the server, where a test can be run with several.
+        self.workers = int(sys.argv[2]) if len(sys.argv) > 2 else None
         self.checks = Checks()
         self.check = self.checks.check
         self.at_most = self.checks.at_most

@@ -70,12 +70,27 @@ class Tunnel:
                             "scheduler": "adaptive"}
         self.links = list(links)
         self.server = self.client = None
+        self.strangers = 0
 
     def _file(self, name, kind):
         return self.stage.folder / f"{name}{self._mark}.{kind}"
 
+    def set_workers(self, workers):
+        """So many in the server; its peer is the last one's, and the others have peers that never come.
+        None: as it is."""
+        if workers:
+            self.server_top["workers"] = workers
+            self.strangers = workers - 1
+
     def write_server(self):
-        return write_config(self._file("server", "toml"), self.server_top, self.server_peer)
+        path = write_config(self._file("server", "toml"), self.server_top, self.server_peer)
+        head, mark, own = path.read_text().partition("[[peer]]")
+        for number in range(self.strangers):
+            key = make_key(self.program, self._file(f"stranger{number}", "key"))
+            head += _section("[[peer]]", {"name": f"stranger{number}", "tap": f"mwts{number}",
+                                          "public_key": public_key(self.program, key)})
+        path.write_text(head + mark + own)
+        return path
 
     def write_client(self):
         return write_config(self._file("client", "toml"), self.client_top, self.client_peer,
@@ -121,8 +136,9 @@ class Tunnel:
         return json.loads(text) if json_output else text
 
     def links_of(self, side):
+        # The server's own peer comes last.
         peers = self.status(side).get("peers", [])
-        return peers[0]["links"] if peers else []
+        return peers[-1]["links"] if peers else []
 
     def client_links(self):
         return self.links_of("client")

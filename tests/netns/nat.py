@@ -36,6 +36,7 @@ def test(lab):
     tunnel = world.tunnel(lab.program)
     # One link alone, so that nothing else can carry the traffic.
     tunnel.links = tunnel.links[:1]
+    tunnel.set_workers(lab.workers)
     tunnel.start_server()
     tunnel.start_client()
     tunnel.wait_up()
@@ -46,7 +47,7 @@ def test(lab):
         time.sleep(2.5)
         rebind(lab, world, link, outside)
         time.sleep(0.5)
-        seen = tunnel.status("server")["peers"][0]["links"][0]["remote"]
+        seen = tunnel.server_links()[0]["remote"]
         lab.check(f"the server follows the link to port {outside} within 0.5 s",
                   seen.endswith(f":{outside}"), seen)
     answer = pings.result()

@@ -65,6 +65,7 @@ def replay(netns, initiations, sources):
 def test(lab):
     world = World(lab.stage, lab.linkem)
     tunnel = world.tunnel(lab.program)
+    tunnel.set_workers(lab.workers)
     # The attacker has addresses of his own, behind the same router.
     sources = [f"203.0.113.{number}" for number in range(1, 101)]
     for source in sources:

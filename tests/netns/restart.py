@@ -16,6 +16,7 @@ from lab.world import World
 def test(lab):
     world = World(lab.stage, lab.linkem)
     tunnel = world.tunnel(lab.program)
+    tunnel.set_workers(lab.workers)
     tunnel.start_server()
     tunnel.start_client()
     tunnel.wait_up()

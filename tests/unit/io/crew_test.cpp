@@ -145,9 +145,11 @@ TEST_CASE("each client of a server of several workers has its own peer, interfac
       hub.ends[2].reset();
       hub.start_client(lab, 2);
       REQUIRE(wait_for_events(*hub.server, events, [&] {
-        return has(events, Event::Kind::session_up) && links_up(events) == 1;
+        return has(events, Event::Kind::session_up) && links_up(events) >= 1;
       }));
-      for (const Event& event : events) CHECK(event.peer == peer_of(2));
+      for (const Event& event : events) {
+        if (event.kind == Event::Kind::session_up) CHECK(event.peer == peer_of(2));
+      }
 
       // An interface that goes is told by the peer's number in the process.
       lab.remove("mios1");
