@@ -37,8 +37,9 @@ using Descriptor = asio::posix::stream_descriptor;
 /// Why a tunnel's life ended.
 enum class Ending : std::uint8_t { stopped, reload };
 
-/// The control thread of one running tunnel: owns the workers, watches names, routes and interfaces,
-/// answers status, writes the log. Everything here happens on the io_context's one thread.
+/// The control thread of one running tunnel: owns the workers, watches names, routes and
+/// interfaces, answers status, writes the log. Everything here happens on the io_context's one
+/// thread.
 class Runner {
  public:
   Runner(const Config& config, Role role, Log& log)
