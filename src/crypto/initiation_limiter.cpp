@@ -21,7 +21,8 @@ const char* to_string(Admission admission) {
   return "unknown";
 }
 
-InitiationLimiter::InitiationLimiter(Entropy& entropy) : table_(sources) {
+InitiationLimiter::InitiationLimiter(Entropy& entropy, bool read_twice)
+    : table_(sources), dh_each_(dh_per_initiation + (read_twice ? dh_per_reading : 0)) {
   entropy.fill(hash_key_.mutable_view());
 }
 
@@ -67,16 +68,10 @@ bool InitiationLimiter::take_source(const Address& from, std::uint16_t port, con
   return true;
 }
 
-bool InitiationLimiter::take_second_reading(Instant now) {
-  if (dh_.take(dh_per_reading, now)) return true;
-  loaded_until_ = now + load_hold;
-  return false;
-}
-
 Admission InitiationLimiter::admit(const Address& from, bool mac2_valid, Instant now) {
   if (!take_source(from, now)) return Admission::source_rate;
   if (!under_load(now) || mac2_valid) {
-    if (dh_.take(dh_per_initiation, now)) return Admission::accept;
+    if (dh_.take(dh_each_, now)) return Admission::accept;
     loaded_until_ = now + load_hold;
     if (mac2_valid) return Admission::dh_rate;
   }

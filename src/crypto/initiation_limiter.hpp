@@ -56,7 +56,8 @@ class InitiationLimiter {
   static constexpr std::int64_t dh_per_initiation = 5;
   static constexpr std::int64_t dh_per_reading = 2;
 
-  explicit InitiationLimiter(Entropy& entropy);
+  /// @param read_twice  an initiation may be another worker's, who reads it again
+  explicit InitiationLimiter(Entropy& entropy, bool read_twice = false);
 
   /// @param from  source of the datagram; IPv4 counts by address, IPv6 by its /64, both
   /// with and without the port
@@ -64,8 +65,6 @@ class InitiationLimiter {
   Admission admit(const Address& from, bool mac2_valid, Instant now);
   /// For cookies that are due for another reason (freshness): they share the budget.
   bool take_cookie(Instant now) { return cookies_.take(1, now); }
-  /// For one that another worker reads again: two more Diffie-Hellmans.
-  bool take_second_reading(Instant now);
   /// The budget was spent at most a second ago.
   bool under_load(Instant now) const { return now < loaded_until_; }
 
@@ -84,6 +83,7 @@ class InitiationLimiter {
 
   Secret<16> hash_key_;
   std::vector<Source> table_;
+  std::int64_t dh_each_;
   RateBudget dh_{dh_interval, dh_burst};
   RateBudget cookies_{cookie_interval, cookie_burst};
   Instant loaded_until_ = Instant::min();

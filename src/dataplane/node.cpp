@@ -30,7 +30,7 @@ struct Node::State {
         entropy(node_entropy),
         slabs(node_slabs),
         identity(config.private_key.clone()),
-        limiter(entropy),
+        limiter(entropy, !config.foreign.empty()),
         freshness(config.wall_clock_ns, now),
         last_input(now) {
     const std::uint64_t instance = entropy.u64();
@@ -202,8 +202,6 @@ void Node::State::read_initiation(const Path& path, Bytes datagram, bool mac2_va
                                            &ForeignPeer::public_key);
     if (foreign == config.foreign.end()) {
       drops.add(Drop::unauthenticated_handshake);
-    } else if (!limiter.take_second_reading(now)) {
-      drops.add(Drop::handshake_limited);
     } else {
       forward(ForwardedInitiation::Kind::admitted, foreign->worker, path, datagram, mac2_valid);
     }

@@ -81,6 +81,7 @@ class Process {
         if (deaf) continue;
         while (const auto forwarded = node->poll_forward()) {
           ++forwards;
+          admitted += forwarded->kind == ForwardedInitiation::Kind::admitted;
           nodes_[forwarded->worker]->handle_forwarded(*forwarded, now_);
         }
       }
@@ -98,7 +99,7 @@ class Process {
   void wait(Duration time) { now_ += time; }
   Instant now() const { return now_; }
 
-  std::size_t forwards = 0;
+  std::size_t forwards = 0, admitted = 0;
   bool deaf = false;  // Nobody takes what is forwarded.
   PresharedKey psk_;
 
@@ -241,32 +242,45 @@ TEST_CASE("another worker's peer is safe from its own recordings") {
 
 TEST_CASE("a flood of recordings costs the process no more than its Diffie-Hellman budget") {
   Process process;
-  std::vector<Datagram> recordings;
-  for (std::uint64_t i = 1; i <= 32; ++i) recordings.push_back(process.initiation_of(1, 1000 * i));
-  // Two seconds at 5,000 a second, from as many addresses as it takes.
-  constexpr std::size_t sent = 10'000;
-  std::size_t cookies = 0;
-  for (std::size_t i = 0; i < sent; ++i) {
-    cookies += process.answer_to(recordings[i % recordings.size()], i) == cookie_type;
+  std::vector<Initiation> recordings;
+  for (std::uint64_t i = 1; i <= 32; ++i) {
+    recordings.push_back(process.attempt_of(process.client(1), 1000 * i));
+  }
+  // From 500 addresses that the attacker has, so that each gets its cookie.
+  constexpr std::size_t sources = 500;
+  std::vector<Mac> cookies(sources);
+  std::size_t known = 0;
+  for (int round = 0; round < 3; ++round) {
+    for (std::size_t source = 0; source < sources; ++source) {
+      const Initiation& recording = recordings[source % recordings.size()];
+      const auto answers = process.answers_to(Process::datagram_of(recording), source);
+      process.wait(1ms);
+      if (answers.empty() || answers[0][0] != cookie_type) continue;
+      REQUIRE(recording.read_cookie(answers[0], cookies[source]) == HandshakeError::none);
+      ++known;
+    }
+  }
+  REQUIRE(known > sources);
+  process.wait(2s);
+  process.admitted = 0;
+  // Two seconds at 5,000 a second, half as much as the sources may send.
+  for (std::size_t i = 0; i < 10'000; ++i) {
+    const std::size_t source = i % sources;
+    process.answers_to(
+        Process::datagram_of(recordings[i / sources % recordings.size()], cookies[source]), source);
     process.wait(200us);
   }
-  // Two readings are seven: two here, two there, and three that an answer would take.
+  // Two Diffie-Hellmans here, two there, and three that an answer would take.
   constexpr std::int64_t each =
       InitiationLimiter::dh_per_initiation + InitiationLimiter::dh_per_reading;
-  const auto admitted_max =
+  constexpr auto admitted_max =
       static_cast<std::size_t>((2 * 2000 + InitiationLimiter::dh_burst) / each + 1);
-  CHECK(process.forwards > 0);
-  // Each can go there and come back for a cookie.
-  CHECK(process.forwards <= 2 * admitted_max);
-  CHECK(cookies > 0);
-  // The peer itself gets through, by cookie.
-  const Initiation attempt = process.attempt_of(process.client(1), 1'000'000);
-  Mac cookie{};
-  const auto answers = process.answers_to(Process::datagram_of(attempt), 20'000);
-  REQUIRE(answers.size() == 1);
-  REQUIRE(attempt.read_cookie(answers[0], cookie) == HandshakeError::none);
-  process.wait(50ms);
-  CHECK(process.answer_to(Process::datagram_of(attempt, cookie), 20'000) == response_type);
+  CHECK(process.admitted > admitted_max / 2);
+  CHECK(process.admitted <= admitted_max);
+  CHECK(process.drops(admitting_worker, Drop::handshake_limited) > 8000);
+  // The peer itself gets through when it is over.
+  process.wait(2s);
+  CHECK(process.answer_to(process.initiation_of(1, 1'000'000), 700) != 0);
 }
 
 TEST_CASE("what nobody takes over is bounded and counted") {

@@ -139,6 +139,8 @@ TEST_CASE("each client of a server of several workers has its own peer, interfac
       CHECK(report.drops.of(Drop::unknown_index) == 0);
       CHECK(report.drops.of(Drop::handover_full) == 0);
       CHECK(report.slabs_max >= report.slabs_grown);
+      // So many workers, no more memory.
+      CHECK(report.slabs_max * report.slab_bytes <= WorkerOptions{}.slab_memory_bytes_max);
 
       // A client that starts anew, of the last worker.
       events.clear();
