@@ -41,9 +41,11 @@ constexpr std::optional<Cipher> choose_cipher(std::uint16_t offered, std::uint16
 }
 
 /// Which library computes an AEAD. All give the same bytes.
-enum class AeadProvider : std::uint8_t { libsodium, libcrypto };
+enum class AeadProvider : std::uint8_t { libsodium, libcrypto, ipsec_mb };
+inline constexpr std::array aead_providers{AeadProvider::libsodium, AeadProvider::libcrypto,
+                                           AeadProvider::ipsec_mb};
 
-/// "libsodium", "libcrypto"
+/// "libsodium", "libcrypto", "ipsec-mb"
 const char* to_string(AeadProvider provider);
 /// Whether this program was built with it, and it can do the cipher here.
 bool available(AeadProvider provider, Cipher cipher);
@@ -72,6 +74,7 @@ constexpr AeadNonce noise_nonce(Cipher cipher, std::uint64_t number) {
   return nonce;
 }
 
+class IpsecMbAead;
 class LibcryptoAead;
 
 /// One AEAD with one key, ready for use: the AES key schedule and GCM tables are made once.
@@ -96,12 +99,14 @@ class AeadEngine {
 
   Cipher cipher() const { return cipher_; }
   AeadProvider provider() const {
+    if (ipsec_mb_) return AeadProvider::ipsec_mb;
     return libcrypto_ ? AeadProvider::libcrypto : AeadProvider::libsodium;
   }
 
  private:
   Cipher cipher_;
-  std::unique_ptr<LibcryptoAead> libcrypto_;  // None: libsodium.
+  std::unique_ptr<LibcryptoAead> libcrypto_;  // At most one of these two; none: libsodium.
+  std::unique_ptr<IpsecMbAead> ipsec_mb_;
   // ChaCha20: the key. AES: what the library precomputes of it, which wants this size and
   // alignment.
   alignas(16) std::array<std::uint8_t, 512> state_{};
