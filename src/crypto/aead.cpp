@@ -93,7 +93,7 @@ AeadEngine& AeadEngine::operator=(AeadEngine&& other) noexcept {
 
 void AeadEngine::seal(const AeadNonce& nonce, Bytes aad, Bytes plain, MutableBytes out) const {
   MWTUN_ASSERT(out.size() == plain.size() + aead_tag_bytes);
-  if (ipsec_mb_) return ipsec_mb_->seal(nonce, aad, plain, out);
+  if (ipsec_mb_) return ipsec_mb_->seal(nonce, aad, {&plain, 1}, out);
   if (libcrypto_) {
     const bool sealed = libcrypto_->seal(nonce, aad, plain, out);
     // Nothing of the plain text is left to be sent then.
@@ -109,6 +109,15 @@ void AeadEngine::seal(const AeadNonce& nonce, Bytes aad, Bytes plain, MutableByt
                                               aad.data(), aad.size(), nullptr, nonce.data(),
                                               state_.data());
   }
+}
+
+void AeadEngine::seal(const AeadNonce& nonce, Bytes aad, std::span<const Bytes> plain,
+                      MutableBytes out) const {
+  if (ipsec_mb_) return ipsec_mb_->seal(nonce, aad, plain, out);
+  // The other two take pieces slowly or not at all: together first, then sealed in place.
+  Writer whole(out);
+  for (const Bytes piece : plain) whole.bytes(piece);
+  seal(nonce, aad, whole.written(), out);
 }
 
 bool AeadEngine::open(const AeadNonce& nonce, Bytes aad, Bytes sealed, MutableBytes out) const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "base/bytes.hpp"
@@ -93,6 +94,9 @@ class AeadEngine {
   /// Writes plain.size() + 16 bytes. `out` may be the very memory of `plain`, else must not overlap
   /// it.
   void seal(const AeadNonce& nonce, Bytes aad, Bytes plain, MutableBytes out) const;
+  /// The same of a plain text in pieces, none of which may overlap `out`.
+  void seal(const AeadNonce& nonce, Bytes aad, std::span<const Bytes> plain,
+            MutableBytes out) const;
   /// Writes sealed.size() - 16 bytes; no overlap. False: forged or too short, and `out` is then
   /// zeros or untouched.
   [[nodiscard]] bool open(const AeadNonce& nonce, Bytes aad, Bytes sealed, MutableBytes out) const;
@@ -124,6 +128,10 @@ class AeadKey {
   /// Writes plain.size() + 16 bytes to out. `out` may be exactly the same memory as `plain`,
   /// otherwise must not overlap it.
   void seal(std::uint64_t nonce, Bytes aad, Bytes plain, MutableBytes out) const {
+    engine_.seal(noise_nonce(engine_.cipher(), nonce), aad, plain, out);
+  }
+  /// The same of a plain text in pieces, none of which may overlap `out`.
+  void seal(std::uint64_t nonce, Bytes aad, std::span<const Bytes> plain, MutableBytes out) const {
     engine_.seal(noise_nonce(engine_.cipher(), nonce), aad, plain, out);
   }
   /// Writes sealed.size() - 16 bytes to out (no overlap). False: forged; `out` is then unspecified.

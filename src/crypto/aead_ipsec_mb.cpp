@@ -54,21 +54,35 @@ struct Wiped {
   ~Wiped() { sodium_memzero(&context, sizeof context); }
 };
 
-void IpsecMbAead::seal(const AeadNonce& nonce, Bytes aad, Bytes plain, MutableBytes out) const {
+void IpsecMbAead::seal(const AeadNonce& nonce, Bytes aad, std::span<const Bytes> plain,
+                       MutableBytes out) const {
   const IMB_MGR* const table = functions();
-  std::uint8_t* const tag = out.data() + plain.size();
+  std::uint8_t* at = out.data();
   if (keys_->cipher == Cipher::aes_256_gcm) {
     Wiped<gcm_context_data> scratch;
-    IMB_AES256_GCM_ENC(table, &keys_->aes, &scratch.context, out.data(), plain.data(), plain.size(),
-                       nonce.data(), aad.data(), aad.size(), tag, aead_tag_bytes);
+    if (plain.size() == 1) {
+      const Bytes whole = plain.front();
+      IMB_AES256_GCM_ENC(table, &keys_->aes, &scratch.context, at, whole.data(), whole.size(),
+                         nonce.data(), aad.data(), aad.size(), at + whole.size(), aead_tag_bytes);
+      return;
+    }
+    IMB_AES256_GCM_INIT(table, &keys_->aes, &scratch.context, nonce.data(), aad.data(), aad.size());
+    for (const Bytes piece : plain) {
+      IMB_AES256_GCM_ENC_UPDATE(table, &keys_->aes, &scratch.context, at, piece.data(),
+                                piece.size());
+      at += piece.size();
+    }
+    IMB_AES256_GCM_ENC_FINALIZE(table, &keys_->aes, &scratch.context, at, aead_tag_bytes);
     return;
   }
   Wiped<chacha20_poly1305_context_data> scratch;
   const std::uint8_t* const key = keys_->chacha.data();
   IMB_CHACHA20_POLY1305_INIT(table, key, &scratch.context, nonce.data(), aad.data(), aad.size());
-  IMB_CHACHA20_POLY1305_ENC_UPDATE(table, key, &scratch.context, out.data(), plain.data(),
-                                   plain.size());
-  IMB_CHACHA20_POLY1305_ENC_FINALIZE(table, &scratch.context, tag, aead_tag_bytes);
+  for (const Bytes piece : plain) {
+    IMB_CHACHA20_POLY1305_ENC_UPDATE(table, key, &scratch.context, at, piece.data(), piece.size());
+    at += piece.size();
+  }
+  IMB_CHACHA20_POLY1305_ENC_FINALIZE(table, &scratch.context, at, aead_tag_bytes);
 }
 
 bool IpsecMbAead::open(const AeadNonce& nonce, Bytes aad, Bytes sealed, MutableBytes out) const {

@@ -17,7 +17,8 @@ class IpsecMbAead {
   ~IpsecMbAead();
 
   /// As of AeadEngine.
-  void seal(const AeadNonce& nonce, Bytes aad, Bytes plain, MutableBytes out) const;
+  void seal(const AeadNonce& nonce, Bytes aad, std::span<const Bytes> plain,
+            MutableBytes out) const;
   [[nodiscard]] bool open(const AeadNonce& nonce, Bytes aad, Bytes sealed, MutableBytes out) const;
 
  private:

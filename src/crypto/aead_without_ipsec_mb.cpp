@@ -12,7 +12,7 @@ std::unique_ptr<IpsecMbAead> IpsecMbAead::create(Cipher, const Secret<32>&) {
   return nullptr;
 }
 
-void IpsecMbAead::seal(const AeadNonce&, Bytes, Bytes, MutableBytes) const {}
+void IpsecMbAead::seal(const AeadNonce&, Bytes, std::span<const Bytes>, MutableBytes) const {}
 
 bool IpsecMbAead::open(const AeadNonce&, Bytes, Bytes, MutableBytes) const {
   return false;

@@ -41,6 +41,7 @@ Link& Tunnel::make_link(LinkId id, Instant now) {
   place = std::make_unique<Link>();
   place->id = id;
   place->since = now;
+  links_end_ = std::max(links_end_, index_of(id) + 1);
   views_stale_ = true;
   return *place;
 }

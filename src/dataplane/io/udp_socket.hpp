@@ -21,8 +21,8 @@ namespace mwtun {
 
 /// Most buffers one recvmmsg fills: each with a datagram, or with several that came as one (GRO).
 inline constexpr std::size_t receive_batch_max = 16;
-/// Most datagrams one sendmmsg takes.
-inline constexpr std::size_t send_batch_max = 64;
+/// Most datagrams one sendmmsg takes: twice what one message of usual datagrams can hold (GSO).
+inline constexpr std::size_t send_batch_max = 88;
 
 struct UdpSocketOptions {
   /// The family is needed. Any-address and port 0: the kernel chooses when it sends.

@@ -74,6 +74,25 @@ TEST_CASE("sealing in place gives the same bytes as sealing elsewhere") {
   }
 }
 
+TEST_CASE("a text in pieces is sealed to the same bytes as in one") {
+  SeededEntropy entropy(8);
+  for (const auto& [cipher, provider] : choices()) {
+    const AeadKey key(cipher, random_key(entropy), provider);
+    for (std::size_t size = 0; size <= 2100; size += size < 400 ? 1 : 53) {
+      const auto plain = random_bytes(size, entropy), aad = random_bytes(10, entropy);
+      std::vector<std::uint8_t> whole(size + aead_tag_bytes), in_pieces(whole);
+      key.seal(7, aad, plain, whole);
+      std::vector<Bytes> pieces;
+      for (std::size_t at = 0, take = 0; at < size; at += take) {
+        take = std::min<std::size_t>(size - at, entropy.u64() % (size / 3 + 2));
+        pieces.push_back(Bytes(plain).subspan(at, take));
+      }
+      key.seal(7, aad, pieces, in_pieces);
+      REQUIRE(in_pieces == whole);
+    }
+  }
+}
+
 TEST_CASE("no flipped bit of a sealed datagram or its header opens") {
   SeededEntropy entropy(3);
   for (const auto& [cipher, provider] : choices()) {
