@@ -27,6 +27,7 @@ Tunnel::Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entr
       slabs_(slabs),
       scheduler_(config.scheduler),
       hash_fields_(config.hash_fields),
+      joiner_(slabs),
       mtu_(config.mtu) {
   for (std::size_t i = 0; i < config.links.size() && i < links_max; ++i) {
     Link& l = make_link(LinkId{static_cast<std::uint8_t>(i)}, now);
@@ -273,14 +274,18 @@ void Tunnel::drop_queue(Drop reason) {
 }
 
 std::optional<Frame> Tunnel::poll_frame() {
-  while (flow_ && flow_->in.ready()) {
+  while (!joiner_.ready() && flow_ && flow_->in.ready()) {
     Frame frame = flow_->in.take_ready();
     if (!frame_deliverable(frame)) continue;
     ++frames_.frames_out;
     frames_.bytes_out += frame.size;
-    return frame;
+    if (!config_.joins_frames) return frame;
+    joiner_.add(std::move(frame));
   }
-  return std::nullopt;
+  // Nothing waits for what may come later.
+  if (!joiner_.ready()) joiner_.flush();
+  if (!joiner_.ready()) return std::nullopt;
+  return joiner_.take_ready();
 }
 
 void Tunnel::refresh_views(Instant now) {
@@ -356,6 +361,8 @@ PeerReport Tunnel::report(Instant now) const {
   report.mtu = mtu_;
   report.observed = observed_;
   report.frames = frames_;
+  report.frames.joined = joiner_.counters().frames;
+  report.frames.super_frames_made = joiner_.counters().super_frames;
   report.drops = drops_;
   if (session_) {
     report.frames_queued = flow_->queue.size() + (cutting_.active ? 1 : 0);

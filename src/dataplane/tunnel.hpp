@@ -11,6 +11,7 @@
 #include "base/ring.hpp"
 #include "dataplane/datagram_builder.hpp"
 #include "dataplane/flow_table.hpp"
+#include "dataplane/frame_joiner.hpp"
 #include "dataplane/frame_queue.hpp"
 #include "dataplane/in_lanes.hpp"
 #include "dataplane/link.hpp"
@@ -318,6 +319,7 @@ class Tunnel {
   DatagramBuilder direct_;
   std::uint64_t batch_stamp_ = 0;
   std::uint32_t open_builders_ = 0;
+  FrameJoiner joiner_;  // Empty whenever poll_frame() has given none.
   Ring<Event> events_;
   FrameCounters frames_;
   DropCounters drops_;

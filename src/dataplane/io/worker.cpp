@@ -42,6 +42,9 @@ Result<std::unique_ptr<Worker>> Worker::create(NodeConfig config, std::vector<Wo
   for (const PeerConfig& peer : config.peers) {
     slab_bytes = std::max(slab_bytes, slab_bytes_for(peer.mtu));
   }
+  for (const WorkerTap& tap : taps) {
+    config.peers[index_of(tap.peer)].joins_frames = tap.tap.offload() != TapOffload::none;
+  }
   std::unique_ptr<Worker> worker(new Worker(std::move(config), slab_bytes, options));
   auto loop = EpollLoop::open(worker->slabs_);
   if (!loop) return loop.error();
