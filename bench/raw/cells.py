@@ -28,6 +28,16 @@ class Cells:
     def tcp_4(self, target):
         return self._tcp(target, 4)
 
+    def tcp_1_cut(self, target):
+        """As frames of a bridged card without GRO: the sender's kernel cuts and sums up all of them."""
+        told = self.stage.run(self.world.home, ["ip", "-j", "route", "get", target.address]).stdout
+        command = ["ethtool", "-K", json.loads(told)[0]["dev"]]
+        self.stage.run(self.world.home, [*command, *"tso off gso off gro off tx off".split()])
+        try:
+            return self._tcp(target, 1)
+        finally:
+            self.stage.run(self.world.home, [*command, *"tso on gso on gro on tx on".split()])
+
     def _udp(self, target, size, segments, rate):
         receiver = self.stage.start("udpload-receive", [self.udpload, "receive", target.address],
                                     self.world.vps)
@@ -76,4 +86,4 @@ class Cells:
                 "p99_us": percentile(told["rtt_ms"], 0.99) * 1e3, "lost": told["lost"]}
 
 
-NAMES = ("tcp_1", "tcp_4", "udp_1400_gso", "udp_1400", "udp_64", "rtt", "rtt_loaded")
+NAMES = ("tcp_1", "tcp_4", "tcp_1_cut", "udp_1400_gso", "udp_1400", "udp_64", "rtt", "rtt_loaded")

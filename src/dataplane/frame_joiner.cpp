@@ -128,11 +128,14 @@ static bool sums_right(const Frame& frame, const InnerHeaders& at) {
          fold(add_words(bytes.subspan(at.transport_at), pseudo)) == 0xffff;
 }
 
-void FrameJoiner::add(Frame frame) {
+bool FrameJoiner::add(Frame& frame) {
+  MWTUN_ASSERT(ready_.empty());
   const std::optional<InnerHeaders> at = find_headers(frame.bytes());
   if (!at) {
     flush();  // It may be a fragment, of any flow.
-  } else if (at->tcp) {
+  } else if (!at->tcp) {
+    return false;  // UDP is of no flow that is held.
+  } else {
     const std::size_t index = find(frame, *at);
     const bool candidate = joinable(frame, *at);
     if (index < held_count_) {
@@ -140,23 +143,28 @@ void FrameJoiner::add(Frame frame) {
       if (candidate && append(held, frame, *at)) {
         const bool last = frame.size - at->payload_at < held.segment_bytes;
         if (last || closes(frame.bytes(), *at)) release(index);
-        return;
+        return true;
       }
       release(index);
     }
     if (candidate && may_begin(frame, *at)) {
-      if (held_count_ == flows_max) release(0);
-      Held& held = held_[held_count_++];
-      held.at = *at;
-      held.segment_bytes = static_cast<std::uint16_t>(frame.size - at->payload_at);
-      held.frames = 1;
-      held.partial = frame.offload.checksum_partial;
-      held.frame = std::move(frame);
-      return;
+      hold(frame, *at);
+      return true;
     }
   }
-  // UDP is of no flow that is held.
+  if (ready_.empty()) return false;
   ready_.push_back(std::move(frame));
+  return true;
+}
+
+void FrameJoiner::hold(Frame& frame, const InnerHeaders& at) {
+  if (held_count_ == flows_max) release(0);
+  Held& held = held_[held_count_++];
+  held.at = at;
+  held.segment_bytes = static_cast<std::uint16_t>(frame.size - at.payload_at);
+  held.frames = 1;
+  held.partial = frame.offload.checksum_partial;
+  held.frame = std::move(frame);
 }
 
 void FrameJoiner::flush() {

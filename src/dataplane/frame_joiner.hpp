@@ -14,8 +14,8 @@ namespace mwtun {
 /// and what would not come out so is not joined.
 ///
 /// Give it the frames of one interface in their order with add(), and flush() when no more are
-/// there; take what is ready() after each. Frames of a flow keep their order. A frame that nothing
-/// follows is never copied.
+/// there; take all that is ready() after each. Frames of a flow keep their order. A frame that
+/// nothing follows is never copied.
 class FrameJoiner {
  public:
   /// Flows that are held open at once; one more closes the oldest.
@@ -31,7 +31,9 @@ class FrameJoiner {
   ///               leave as they came
   explicit FrameJoiner(SlabPool& slabs) : slabs_(slabs) {}
 
-  void add(Frame frame);
+  /// Takes the frame, whose offload data its headers bear out (rebuild_offload). False: it is not
+  /// taken, and may leave ahead of all that is held.
+  [[nodiscard]] bool add(Frame& frame);
   /// All that is held becomes ready.
   void flush();
   bool ready() const { return !ready_.empty(); }
@@ -48,6 +50,7 @@ class FrameJoiner {
     bool partial = false;  // Their checksums were.
   };
   std::size_t find(const Frame& frame, const InnerHeaders& at) const;
+  void hold(Frame& frame, const InnerHeaders& at);
   bool append(Held& held, const Frame& frame, const InnerHeaders& at);
   void release(std::size_t index);
 

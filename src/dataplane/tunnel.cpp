@@ -279,8 +279,7 @@ std::optional<Frame> Tunnel::poll_frame() {
     if (!frame_deliverable(frame)) continue;
     ++frames_.frames_out;
     frames_.bytes_out += frame.size;
-    if (!config_.joins_frames) return frame;
-    joiner_.add(std::move(frame));
+    if (!config_.joins_frames || !joiner_.add(frame)) return frame;
   }
   // Nothing waits for what may come later.
   if (!joiner_.ready()) joiner_.flush();

@@ -60,7 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::uint16_t i = 0; i < flows.size(); ++i) flows[i] = connection(i, input.byte());
   const auto add = [&](Frame frame) {
     wire.in(frame);
-    joiner.add(std::move(frame));
+    if (!joiner.add(frame)) wire.out(frame);
     while (joiner.ready()) wire.out(joiner.take_ready());
   };
   for (int steps = 0; !input.empty() && steps < 400; ++steps) {
