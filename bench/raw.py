@@ -48,6 +48,8 @@ def start(stage, world, build, wanted):
         "mwtun aes-256-gcm": lambda n: rivals.mwtun("mwtun aes-256-gcm", program, n, "aes-256-gcm"),
         "mwtun chacha20-poly1305": lambda n: rivals.mwtun("mwtun chacha20-poly1305", program, n,
                                                           "chacha20-poly1305"),
+        "mwtun_epoll": lambda n: rivals.mwtun("mwtun_epoll", program, n, "aes-256-gcm", loop="epoll"),
+        "mwtun_uring": lambda n: rivals.mwtun("mwtun_uring", program, n, "aes-256-gcm", loop="io_uring"),
         "mwtun null": lambda n: rivals.mwtun("mwtun null", null, n, "chacha20-poly1305"),
         "mwtun, 2 lines": lambda n: rivals.mwtun("mwtun, 2 lines", program, n, "aes-256-gcm", 2),
         "wireguard-go": rivals.wireguard_go, "fastd": rivals.fastd, "openvpn": rivals.openvpn,

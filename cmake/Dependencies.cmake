@@ -39,6 +39,15 @@ if(IPSEC_MB_LIBRARY AND IPSEC_MB_INCLUDE_DIR)
   target_include_directories(mwtun_dep_ipsec_mb SYSTEM INTERFACE ${IPSEC_MB_INCLUDE_DIR})
 endif()
 
+# The event loop on io_uring; without liburing there is the one on epoll.
+option(MWTUN_URING "use io_uring where liburing is found" ON)
+if(MWTUN_URING)
+  pkg_check_modules(uring QUIET IMPORTED_TARGET liburing>=2.3)
+endif()
+if(uring_FOUND)
+  mwtun_dependency(uring liburing)
+endif()
+
 find_package(fmt REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)

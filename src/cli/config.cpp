@@ -101,6 +101,8 @@ class ConfigBuilder {
       static constexpr std::string_view profiles[] = {"router", "server"};
       config_.profile = top.choice("profile", Profile::server, profiles, profile_from_name);
     }
+    static constexpr std::string_view loops[] = {"auto", "epoll", "io_uring"};
+    config_.event_loop = top.choice("event_loop", LoopKind::automatic, loops, loop_from_name);
     read_private_key(top);
     read_listen(top);
     const auto tables = top.tables("peer", "peer", config_peers_max);

@@ -13,6 +13,7 @@
 #include "cli/profile.hpp"
 #include "crypto/keys.hpp"
 #include "dataplane/config.hpp"
+#include "dataplane/io/open_event_loop.hpp"
 
 namespace mwtun {
 
@@ -74,6 +75,7 @@ struct Config {
   std::string usage_file;  // Where what links used of their monthly volume is kept.
   LogLevel log = LogLevel::info;
   std::optional<Profile> profile;  // None: by the machine's memory.
+  LoopKind event_loop = LoopKind::automatic;
   PrivateKey private_key;
   PublicKey public_key;
   std::vector<Address> listen;

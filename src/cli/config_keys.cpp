@@ -59,6 +59,9 @@ static constexpr std::pair<std::string_view, std::string_view> other_names[] = {
     {"data_cap", "monthly"},
     {"state", "state_dir"},
     {"statedir", "state_dir"},
+    {"loop", "event_loop"},
+    {"io_uring", "event_loop"},
+    {"epoll", "event_loop"},
     {"interface", "tap"}};
 
 bool contains(Words words, std::string_view word) {

@@ -34,6 +34,7 @@ class EpollLoop : public EventLoop {
   void queue(const OutgoingDatagram& datagram) override;
   void flush(LoopHandler& handler) override;
   void write_frame(PeerId peer, const Frame& frame, LoopHandler& handler) override;
+  void leave() override {}
   LoopReport report() const override;
 
  private:

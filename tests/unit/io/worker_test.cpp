@@ -8,6 +8,7 @@
 #include <set>
 
 #include "crypto/init.hpp"
+#include "loop_rig.hpp"
 #include "support.hpp"
 
 using namespace mwtun;
@@ -49,14 +50,18 @@ NodeConfig config_of(bool client) {
   return config;
 }
 
-std::unique_ptr<Worker> make_worker(Lab& lab, bool client, std::vector<NumberedSocket> sockets) {
+std::unique_ptr<Worker> make_worker(Lab& lab, LoopKind loop, bool client,
+                                    std::vector<NumberedSocket> sockets) {
   TapOptions options;
   options.name = client ? "mioc" : "mios";
   auto tap = Tap::open(lab.netlink, options);
   if (!tap.ok()) FAIL(tap.error().message);
   std::vector<WorkerTap> taps;
   taps.push_back({PeerId{0}, tap.take()});
-  auto worker = Worker::create(config_of(client), std::move(taps), std::move(sockets), {});
+  WorkerOptions worker_options;
+  worker_options.loop = loop;
+  auto worker =
+      Worker::create(config_of(client), std::move(taps), std::move(sockets), worker_options);
   if (!worker.ok()) FAIL(worker.error().message);
   return worker.take();
 }
@@ -111,13 +116,14 @@ Fd frames_of(const std::string& interface) {
 
 TEST_CASE("two workers carry frames between their interfaces over both links") {
   REQUIRE(crypto_start());
-  in_namespace([] {
+  const LoopKind loop = each_loop();
+  in_namespace([loop] {
     Lab lab;
     std::vector<std::string> warnings;
     auto listeners = open_listeners({parse_address("127.0.0.1:4649")}, 1 << 20, {}, warnings);
     if (!listeners.ok()) FAIL(listeners.error().message);
-    auto server = make_worker(lab, false, listeners.take());
-    auto client = make_worker(lab, true, {});
+    auto server = make_worker(lab, loop, false, listeners.take());
+    auto client = make_worker(lab, loop, true, {});
     server->start();
     client->start();
     for (std::uint8_t link = 0; link < 2; ++link) {
@@ -158,6 +164,7 @@ TEST_CASE("two workers carry frames between their interfaces over both links") {
     auto answer = client->request_report();
     REQUIRE(answer.wait_for(std::chrono::seconds(2)) == std::future_status::ready);
     const WorkerReport report = answer.get();
+    CHECK((std::string(report.loop.name) == "io_uring") == (loop == LoopKind::io_uring));
     REQUIRE(report.peers.size() == 1);
     CHECK(report.peers[0].session);
     CHECK(report.peers[0].links.size() == 2);
@@ -189,10 +196,11 @@ TEST_CASE("two workers carry frames between their interfaces over both links") {
 
 TEST_CASE("a worker that was never started, or has no peer to talk to, ends cleanly") {
   REQUIRE(crypto_start());
-  in_namespace([] {
+  const LoopKind loop = each_loop();
+  in_namespace([loop] {
     Lab lab;
-    make_worker(lab, false, {});
-    auto alone = make_worker(lab, true, {});
+    make_worker(lab, loop, false, {});
+    auto alone = make_worker(lab, loop, true, {});
     alone->start();
     auto answer = alone->request_report();
     REQUIRE(answer.wait_for(std::chrono::seconds(2)) == std::future_status::ready);
