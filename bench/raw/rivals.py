@@ -154,7 +154,8 @@ class Rivals:
 
     def mwtun(self, name, program, number, cipher, links=1, loop=None):
         tunnel = self.world.tunnel(program, number, self.world.links()[:links])
-        tunnel.client_top["event_loop"] = tunnel.server_top["event_loop"] = loop
+        if loop:
+            tunnel.client_top["event_loop"] = tunnel.server_top["event_loop"] = loop
         tunnel.client_peer["cipher"] = tunnel.server_peer["cipher"] = cipher
         server = tunnel.start_server()
         client = tunnel.start_client()

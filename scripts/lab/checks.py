@@ -4,7 +4,7 @@ import os
 import pathlib
 import sys
 
-from .stage import LabError, Stage, run
+from .stage import LabError, Stage, Unavailable, run
 
 
 class Checks:
@@ -43,7 +43,7 @@ def _skip(why):
 
 
 def main(test):
-    """Runs `test(lab)`; the folder of the programs is the first argument."""
+    """Runs `test(lab)`; the folder of the programs is the first argument. A second is the event loop."""
     folder = pathlib.Path(sys.argv[1]).resolve()
     if os.geteuid() != 0:
         _skip("needs root: it makes network namespaces")
@@ -53,12 +53,15 @@ def main(test):
         if run(["ip", "netns", "add", f"{stage.tag}-try"], check=False).returncode != 0:
             _skip("network namespaces cannot be made here")
         run(["ip", "netns", "del", f"{stage.tag}-try"])
+        stage.event_loop = sys.argv[2] if len(sys.argv) > 2 else None
         lab = Lab(stage, folder)
         if not lab.program.exists() or lab.linkem is None:
             print(f"FAIL there is no mwtun or no linkem in {folder}: build them first")
             sys.exit(1)
         try:
             test(lab)
+        except Unavailable as error:
+            _skip(error)
         except LabError as error:
             lab.check("it runs to its end", False, error)
     sys.exit(1 if lab.checks.failed else 0)
