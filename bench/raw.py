@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scripts"))
 
-from lab.stage import Stage
+from lab.stage import Stage, Unavailable
 from lab.world import World
 from raw import cells, report
 from raw.rivals import Rivals, Target, missing
@@ -63,7 +63,10 @@ def start(stage, world, build, wanted):
         if absent:
             print(f"{name} is left out: {', '.join(absent)} not installed", file=sys.stderr)
             continue
-        targets.append(make(number))
+        try:
+            targets.append(make(number))
+        except Unavailable as why:
+            print(f"{name} is left out: {why}", file=sys.stderr)
     return targets
 
 

@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import time
 
-from lab.stage import LabError, ip, run
+from lab.stage import LabError, Unavailable, ip, run
 from lab.traffic import wait_for_answer
 from lab.tunnel import cpu_seconds
 
@@ -162,7 +162,7 @@ class Rivals:
         tunnel.wait_up()
         tunnel.wait_links_up()
         if loop and tunnel.status()["event_loop"] != loop:
-            raise LabError(f"{name}: this kernel has no {loop}\n{client.tail()}")
+            raise Unavailable(f"no {loop} here")
         target = Target(name, tunnel.vps_inner, [client, server])
         target.tunnel = tunnel
         return target

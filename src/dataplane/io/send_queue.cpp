@@ -34,9 +34,8 @@ std::span<const SendQueue::Group> SendQueue::arrange() {
                       datagram.may_join};
       tags_[item++] = datagram.tag;
     }
-    groups_[group++] = {path,
-                        {items_.data() + begin, item - begin},
-                        {tags_.data() + begin, item - begin}};
+    groups_[group++] = {
+        path, {items_.data() + begin, item - begin}, {tags_.data() + begin, item - begin}};
   }
   return {groups_.data(), group};
 }

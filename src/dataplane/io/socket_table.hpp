@@ -14,7 +14,7 @@ struct LoopSocket {
   LoopSocket(SocketId number, UdpSocket opened) : id(number), socket(std::move(opened)) {}
   SocketId id;
   UdpSocket socket;
-  Instant retry_at = never;     // After ENOBUFS, which no event ends.
+  Instant retry_at = never;  // After ENOBUFS, which no event ends.
   unsigned errors_in_a_row = 0;
 };
 

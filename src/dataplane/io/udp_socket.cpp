@@ -195,8 +195,7 @@ UdpSocket::Receive UdpSocket::receive(ReceiveBatch& into) {
   return got == 0 ? Receive::empty : Receive::some;
 }
 
-void UdpSocket::describe(const msghdr& header, Bytes payload,
-                         std::vector<ReceivedDatagram>& into) {
+void UdpSocket::describe(const msghdr& header, Bytes payload, std::vector<ReceivedDatagram>& into) {
   ReceivedDatagram datagram;
   datagram.local = local_;
   datagram.remote = from_sockaddr(*static_cast<const sockaddr_storage*>(header.msg_name));
@@ -250,8 +249,8 @@ static bool may_blame_gso(int error) {
   return error == EIO || error == EINVAL || error == EMSGSIZE || error == EOPNOTSUPP;
 }
 
-void UdpSocket::add_messages(std::span<const SendItem> items, std::size_t begin,
-                             std::size_t single, SendMessages& into) const {
+void UdpSocket::add_messages(std::span<const SendItem> items, std::size_t begin, std::size_t single,
+                             SendMessages& into) const {
   into.add(items, begin, gso_ ? single : items.size(),
            choose_source_ ? bound_.family : Family::none);
 }

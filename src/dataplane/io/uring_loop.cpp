@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/assert.hpp"
 #include "dataplane/io/system_clock.hpp"
 #include "dataplane/io/uring_open.hpp"
 
@@ -52,8 +53,8 @@ void UringLoop::leave() {
 // --- What is asked of the kernel ----------------------------------------------------------------
 
 /// The last thing done to a request: preparing it clears what it had.
-static void mark(io_uring_sqe& entry, unsigned source, std::size_t number) {
-  io_uring_sqe_set_data64(&entry, std::uint64_t{source} << 32 | number);
+void UringLoop::mark(io_uring_sqe& entry, Source source, std::size_t number) {
+  io_uring_sqe_set_data64(&entry, user_data(source, number));
 }
 
 void UringLoop::start() {
@@ -78,7 +79,7 @@ void UringLoop::receive(SocketSlot& slot) {
   io_uring_prep_recvmsg_multishot(&entry, slot.socket.fd(), &slot.shape, 0);
   entry.flags |= IOSQE_BUFFER_SELECT;
   entry.buf_group = static_cast<std::uint16_t>(slot.id);
-  mark(entry, static_cast<unsigned>(Source::receive), index_of(slot.id));
+  mark(entry, Source::receive, index_of(slot.id));
   slot.receiving = true;
   slot.asked_at = waits_;
 }
@@ -88,7 +89,7 @@ void UringLoop::poll_out(SocketSlot& slot) {
   if (slot.polling_out) return;
   io_uring_sqe& entry = ring_.next();
   io_uring_prep_poll_add(&entry, slot.socket.fd(), POLLOUT);
-  mark(entry, static_cast<unsigned>(Source::writable), index_of(slot.id));
+  mark(entry, Source::writable, index_of(slot.id));
   slot.polling_out = true;
 }
 
@@ -97,7 +98,7 @@ void UringLoop::poll_in(Source source, std::size_t number, Poll& poll) {
   if (!ring_.started() || poll.under_way || poll.fd < 0) return;
   io_uring_sqe& entry = ring_.next();
   io_uring_prep_poll_multishot(&entry, poll.fd, POLLIN);
-  mark(entry, static_cast<unsigned>(source), number);
+  mark(entry, source, number);
   poll.under_way = true;
 }
 
@@ -106,8 +107,8 @@ void UringLoop::poll_in(Source source, std::size_t number, Poll& poll) {
 void UringLoop::cancel(Source source, std::size_t number, const bool& under_way) {
   if (!under_way || !ring_.usable_here()) return;
   io_uring_sqe& entry = ring_.next();
-  io_uring_prep_cancel64(&entry, std::uint64_t{static_cast<unsigned>(source)} << 32 | number, 0);
-  mark(entry, static_cast<unsigned>(Source::cancel), number);
+  io_uring_prep_cancel64(&entry, user_data(source, number), 0);
+  mark(entry, Source::cancel, number);
   ++cancelling_;
   while (under_way || cancelling_ > 0) {
     ring_.wait();
@@ -198,13 +199,15 @@ void UringLoop::take(const io_uring_cqe& entry) {
   const std::size_t number = entry.user_data & UINT32_MAX;
   const bool ended = (entry.flags & IORING_CQE_F_MORE) == 0;
   switch (source) {
-    case Source::receive: return take_received(*sockets_.find(SocketId(number)), entry);
+    case Source::receive:
     case Source::writable: {
-      SocketSlot& slot = *sockets_.find(SocketId(number));
-      slot.polling_out = false;
+      SocketSlot* slot = sockets_.find(SocketId(number));
+      MWTUN_ASSERT(slot != nullptr);  // It stays until its requests have ended.
+      if (source == Source::receive) return take_received(*slot, entry);
+      slot->polling_out = false;
       if (entry.res == -ECANCELED) return;
-      slot.writable = entry.res > 0 && (entry.res & POLLOUT) != 0;
-      return list(slot);
+      slot->writable = entry.res > 0 && (entry.res & POLLOUT) != 0;
+      return list(*slot);
     }
     case Source::interface: {
       Poll& poll = interface_polls_[number];
@@ -340,84 +343,6 @@ void UringLoop::read_socket(SocketSlot& slot, LoopHandler& handler) {
     slot.buffers.give_back(arrival.buffer);
   }
   if (!slot.arrived.empty()) list(slot);
-}
-
-// --- What goes ----------------------------------------------------------------------------------
-
-MutableBytes UringLoop::send_room() {
-  return queue_.room();
-}
-
-void UringLoop::queue(const OutgoingDatagram& datagram) {
-  queue_.add(datagram);
-}
-
-void UringLoop::flush(LoopHandler& handler) {
-  if (queue_.empty()) return;
-  start();
-  messages_.clear();
-  const std::span<const SendQueue::Group> groups = queue_.arrange();
-  std::array<std::size_t, send_batch_max + 1> first{};  // Messages of each group.
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    first[g] = messages_.count();
-    if (SocketSlot* slot = sockets_.find(groups[g].path.socket)) {
-      slot->socket.count_send_call();
-      slot->socket.add_messages(groups[g].items, 0, 0, messages_);
-      for (std::size_t m = first[g]; m < messages_.count(); ++m) {
-        io_uring_sqe& entry = ring_.next();
-        const int fd = slot->registered ? static_cast<int>(index_of(slot->id)) : slot->socket.fd();
-        // Done, or refused, within submit(): the kernel never waits with one of these.
-        io_uring_prep_sendmsg(&entry, fd, &messages_.headers()[m].msg_hdr, MSG_DONTWAIT);
-        if (slot->registered) entry.flags |= IOSQE_FIXED_FILE;
-        mark(entry, static_cast<unsigned>(Source::send), m);
-      }
-    }
-    first[g + 1] = messages_.count();
-  }
-  sending_ = messages_.count();
-  if (sending_ > 0) ring_.submit();
-  harvest();
-  while (sending_ > 0) {
-    ring_.wait();
-    harvest();
-  }
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    if (SocketSlot* slot = sockets_.find(groups[g].path.socket)) {
-      settle(*slot, groups[g], first[g], first[g + 1], handler);
-    } else {
-      send_by_call(nullptr, groups[g].items, groups[g].tags, handler);
-    }
-  }
-  queue_.clear();
-}
-
-/// What the ring could not send goes by an ordinary call, which knows what to do about each error
-/// and about messages that the kernel does not cut.
-void UringLoop::settle(SocketSlot& slot, const SendQueue::Group& group, std::size_t first,
-                       std::size_t end, LoopHandler& handler) {
-  std::array<SendItem, send_batch_max> items;
-  std::array<DatagramTag, send_batch_max> tags;
-  std::size_t count = 0;
-  bool doubtful = false;
-  for (std::size_t m = first; m < end; ++m) {
-    const SendMessages::Range& range = messages_[m];
-    if (results_[m] >= 0) {
-      slot.socket.count_sent(group.items.subspan(range.first, range.count));
-      continue;
-    }
-    doubtful = doubtful || to_send_error(-results_[m]) != SendError::would_block;
-    for (std::size_t i = range.first; i < range.first + range.count; ++i, ++count) {
-      items[count] = group.items[i];
-      tags[count] = group.tags[i];
-    }
-  }
-  if (count == 0) return;
-  // An ICMP error is told to whichever message comes next, and now it is gone from the socket.
-  if (doubtful && !slot.socket.server()) tell_icmp_error(slot, handler);
-  const SendOutcome outcome =
-      send_by_call(&slot, {items.data(), count}, {tags.data(), count}, handler);
-  if (outcome.buffer_full) poll_out(slot);
-  if (outcome.queue_full) sockets_.retry_later(slot);
 }
 
 void UringLoop::write_frame(PeerId peer, const Frame& frame, LoopHandler& handler) {

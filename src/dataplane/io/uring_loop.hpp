@@ -47,16 +47,16 @@ class UringLoop : public EventLoop {
     using LoopSocket::LoopSocket;
     UringBuffers buffers;
     Ring<Arrival> arrived;
-    msghdr shape{};              // How much room in a buffer the name and the control data have.
-    bool registered = false;     // The ring knows its descriptor by its number.
-    bool receiving = false;      // A request to receive is under way,
-    bool polling_out = false;    // and one that tells when it is writable,
-    bool waits_writable = false; // for which somebody waits,
-    bool writable = false;       // and which was told.
-    bool listed = false;         // In busy_.
-    bool lost = false;           // For good, by `error`.
-    int error = 0;               // What ended receiving, errno.
-    std::uint64_t asked_at = 0;  // When receiving was begun, in waits.
+    msghdr shape{};               // How much room in a buffer the name and the control data have.
+    bool registered = false;      // The ring knows its descriptor by its number.
+    bool receiving = false;       // A request to receive is under way,
+    bool polling_out = false;     // and one that tells when it is writable,
+    bool waits_writable = false;  // for which somebody waits,
+    bool writable = false;        // and which was told.
+    bool listed = false;          // In busy_.
+    bool lost = false;            // For good, by `error`.
+    int error = 0;                // What ended receiving, errno.
+    std::uint64_t asked_at = 0;   // When receiving was begun, in waits.
   };
   struct Poll {
     int fd = -1;  // -1: none.
@@ -65,6 +65,11 @@ class UringLoop : public EventLoop {
   };
   /// What a request is of; stands before a number in its user data.
   enum class Source : std::uint8_t { receive, writable, interface, watched, send, cancel };
+
+  static std::uint64_t user_data(Source source, std::size_t number) {
+    return static_cast<std::uint64_t>(source) << 32 | number;
+  }
+  static void mark(io_uring_sqe& entry, Source source, std::size_t number);
 
   explicit UringLoop(SlabPool& slabs) : interfaces_(slabs) {}
   void start();
@@ -83,18 +88,18 @@ class UringLoop : public EventLoop {
   void serve_error(SocketSlot& slot, LoopHandler& handler);
   void read_socket(SocketSlot& slot, LoopHandler& handler);
   void drop_interface(PeerId peer, LoopHandler& handler);
-  void settle(SocketSlot& slot, const SendQueue::Group& group, std::size_t first,
-              std::size_t end, LoopHandler& handler);
+  void settle(SocketSlot& slot, const SendQueue::Group& group, std::size_t first, std::size_t end,
+              LoopHandler& handler);
 
   UringRing ring_;
   InterfaceTable interfaces_;
   SocketTable<SocketSlot> sockets_;
   std::vector<Poll> interface_polls_;  // Index: PeerId.
   std::vector<Poll> watched_polls_;
-  std::vector<PeerId> readable_;       // Interfaces that have, or may have, more to read.
-  std::vector<PeerId> reading_;        // Those of them whose turn it is.
-  std::vector<SocketId> busy_;         // Sockets with something to hand over.
-  std::vector<SocketId> serving_;      // Those of them whose turn it is.
+  std::vector<PeerId> readable_;   // Interfaces that have, or may have, more to read.
+  std::vector<PeerId> reading_;    // Those of them whose turn it is.
+  std::vector<SocketId> busy_;     // Sockets with something to hand over.
+  std::vector<SocketId> serving_;  // Those of them whose turn it is.
   std::uint64_t waits_ = 0;
 
   SendQueue queue_;
@@ -102,7 +107,7 @@ class UringLoop : public EventLoop {
   std::array<int, send_batch_max> results_{};  // Of the messages: bytes, or -errno.
   std::size_t sending_ = 0;                    // Messages whose results are not in yet.
   std::size_t cancelling_ = 0;
-  std::vector<ReceivedDatagram> datagrams_;    // Of one buffer.
+  std::vector<ReceivedDatagram> datagrams_;  // Of one buffer.
 };
 
 }  // namespace mwtun

@@ -31,8 +31,8 @@ static Error refusal(int error) {
 /// The best set-up that the kernel knows: 6.1 leaves all of its work to when it is asked, 6.0 runs
 /// it with the next system call.
 static int set_up(io_uring& ring) {
-  const unsigned always = IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL |
-                          IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER;
+  const unsigned always = IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                          IORING_SETUP_SINGLE_ISSUER;
   int error = 0;
   for (const unsigned more : {IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN}) {
     io_uring_params params{};
