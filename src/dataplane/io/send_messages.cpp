@@ -78,7 +78,6 @@ void SendMessages::add(std::span<const SendItem> items, std::size_t begin, std::
     headers_[count_] = {};
     msghdr& header = headers_[count_].msg_hdr;
     header.msg_iov = &pieces_[pieces_used_];
-    header.msg_iovlen = joined;
     header.msg_name = &names_[count_];
     header.msg_namelen = to_sockaddr(items[at].remote, names_[count_]);
     header.msg_control = controls_[count_].bytes;
@@ -90,11 +89,20 @@ void SendMessages::add(std::span<const SendItem> items, std::size_t begin, std::
           write_segment(items[at].bytes.size(), controls_[count_].bytes + header.msg_controllen);
     }
     if (header.msg_controllen == 0) header.msg_control = nullptr;
+    const std::size_t pieces_before = pieces_used_;
+    const std::uint8_t* behind = nullptr;
     for (const std::size_t end = at + joined; at < end; ++at) {
-      // sendmsg only reads the bytes; iovec has no const of its own.
-      pieces_[pieces_used_++] = {const_cast<std::uint8_t*>(items[at].bytes.data()),
-                                 items[at].bytes.size()};
+      const Bytes bytes = items[at].bytes;
+      // What stands behind its neighbour in memory needs no piece of its own.
+      if (pieces_used_ > pieces_before && bytes.data() == behind) {
+        pieces_[pieces_used_ - 1].iov_len += bytes.size();
+      } else {
+        // sendmsg only reads the bytes; iovec has no const of its own.
+        pieces_[pieces_used_++] = {const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
+      }
+      behind = bytes.data() + bytes.size();
     }
+    header.msg_iovlen = pieces_used_ - pieces_before;
   }
 }
 
