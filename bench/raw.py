@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scripts"))
 
-from lab.stage import Stage
+from lab.stage import Stage, Unavailable
 from lab.world import World
 from raw import cells, report
 from raw.rivals import Rivals, Target, missing
@@ -48,6 +48,8 @@ def start(stage, world, build, wanted):
         "mwtun aes-256-gcm": lambda n: rivals.mwtun("mwtun aes-256-gcm", program, n, "aes-256-gcm"),
         "mwtun chacha20-poly1305": lambda n: rivals.mwtun("mwtun chacha20-poly1305", program, n,
                                                           "chacha20-poly1305"),
+        "mwtun_epoll": lambda n: rivals.mwtun("mwtun_epoll", program, n, "aes-256-gcm", loop="epoll"),
+        "mwtun_uring": lambda n: rivals.mwtun("mwtun_uring", program, n, "aes-256-gcm", loop="io_uring"),
         "mwtun null": lambda n: rivals.mwtun("mwtun null", null, n, "chacha20-poly1305"),
         "mwtun, 2 lines": lambda n: rivals.mwtun("mwtun, 2 lines", program, n, "aes-256-gcm", 2),
         "wireguard-go": rivals.wireguard_go, "fastd": rivals.fastd, "openvpn": rivals.openvpn,
@@ -61,7 +63,10 @@ def start(stage, world, build, wanted):
         if absent:
             print(f"{name} is left out: {', '.join(absent)} not installed", file=sys.stderr)
             continue
-        targets.append(make(number))
+        try:
+            targets.append(make(number))
+        except Unavailable as why:
+            print(f"{name} is left out: {why}", file=sys.stderr)
     return targets
 
 

@@ -5,8 +5,10 @@
 packages_build=(
   cmake ninja-build g++ pkg-config libsodium-dev libssl-dev libboost1.81-dev libcli11-dev
   libfmt-dev libtomlplusplus-dev nlohmann-json3-dev libc-ares-dev libnl-3-dev libnl-route-3-dev
-  catch2 python3
+  liburing-dev catch2 python3
 )
+# Intel's library for its own processors' AES is packaged for them alone.
+[[ $(uname -m) != x86_64 ]] || packages_build+=(libipsec-mb-dev)
 packages_run=(iperf3 iproute2 iputils-ping ethtool python3)
 packages_test=(python3-cryptography python3-nacl nftables binutils)
 packages_fuzz=(clang-14 libclang-rt-14-dev)

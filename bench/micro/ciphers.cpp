@@ -47,10 +47,14 @@ BENCHMARK_CAPTURE(seal, chacha_libsodium, Cipher::chacha20_poly1305, AeadProvide
 BENCHMARK_CAPTURE(seal, chacha_libcrypto, Cipher::chacha20_poly1305, AeadProvider::libcrypto);
 BENCHMARK_CAPTURE(seal, aes_libsodium, Cipher::aes_256_gcm, AeadProvider::libsodium);
 BENCHMARK_CAPTURE(seal, aes_libcrypto, Cipher::aes_256_gcm, AeadProvider::libcrypto);
+BENCHMARK_CAPTURE(seal, chacha_ipsec_mb, Cipher::chacha20_poly1305, AeadProvider::ipsec_mb);
+BENCHMARK_CAPTURE(seal, aes_ipsec_mb, Cipher::aes_256_gcm, AeadProvider::ipsec_mb);
 BENCHMARK_CAPTURE(open, chacha_libsodium, Cipher::chacha20_poly1305, AeadProvider::libsodium);
 BENCHMARK_CAPTURE(open, chacha_libcrypto, Cipher::chacha20_poly1305, AeadProvider::libcrypto);
 BENCHMARK_CAPTURE(open, aes_libsodium, Cipher::aes_256_gcm, AeadProvider::libsodium);
 BENCHMARK_CAPTURE(open, aes_libcrypto, Cipher::aes_256_gcm, AeadProvider::libcrypto);
+BENCHMARK_CAPTURE(open, chacha_ipsec_mb, Cipher::chacha20_poly1305, AeadProvider::ipsec_mb);
+BENCHMARK_CAPTURE(open, aes_ipsec_mb, Cipher::aes_256_gcm, AeadProvider::ipsec_mb);
 
 }  // namespace
 }  // namespace mwtun

@@ -38,8 +38,8 @@ class Pair {
     client.ciphers = server.ciphers = available_ciphers();
     client.wall_clock_ns = server.wall_clock_ns = 1;
     for (NodeConfig* config : {&client, &server}) {
-      if (available(AeadProvider::libcrypto, Cipher::aes_256_gcm)) {
-        config->providers.aes_256_gcm = AeadProvider::libcrypto;
+      for (const AeadProvider provider : {AeadProvider::libcrypto, AeadProvider::ipsec_mb}) {
+        if (available(provider, Cipher::aes_256_gcm)) config->providers.aes_256_gcm = provider;
       }
     }
     PeerConfig to_server, to_client;

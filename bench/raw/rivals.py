@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import time
 
-from lab.stage import LabError, ip, run
+from lab.stage import LabError, Unavailable, ip, run
 from lab.traffic import wait_for_answer
 from lab.tunnel import cpu_seconds
 
@@ -152,13 +152,17 @@ class Rivals:
         ip(netns, f"address add {address}/24 dev {interface}")
         ip(netns, f"link set {interface} up")
 
-    def mwtun(self, name, program, number, cipher, links=1):
+    def mwtun(self, name, program, number, cipher, links=1, loop=None):
         tunnel = self.world.tunnel(program, number, self.world.links()[:links])
+        if loop:
+            tunnel.client_top["event_loop"] = tunnel.server_top["event_loop"] = loop
         tunnel.client_peer["cipher"] = tunnel.server_peer["cipher"] = cipher
         server = tunnel.start_server()
         client = tunnel.start_client()
         tunnel.wait_up()
         tunnel.wait_links_up()
+        if loop and tunnel.status()["event_loop"] != loop:
+            raise Unavailable(f"no {loop} here")
         target = Target(name, tunnel.vps_inner, [client, server])
         target.tunnel = tunnel
         return target

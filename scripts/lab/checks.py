@@ -4,7 +4,7 @@ import os
 import pathlib
 import sys
 
-from .stage import LabError, Stage, run
+from .stage import LabError, Stage, Unavailable, run
 
 
 class Checks:
@@ -32,8 +32,8 @@ class Lab:
         self.linkem = next((path for path in (folder / "linkem", folder.parent / "release" / "linkem",
                                               pathlib.Path(os.environ.get("LINKEM", "/nonexistent")))
                             if path.exists()), None)
-        # The second argument: workers of the server, where a test can be run with several.
-        self.workers = int(sys.argv[2]) if len(sys.argv) > 2 else None
+        # Workers of the server, where a test can be run with several.
+        self.workers = int(_asked("workers", 0)) or None
         self.checks = Checks()
         self.check = self.checks.check
         self.at_most = self.checks.at_most
@@ -44,8 +44,14 @@ def _skip(why):
     sys.exit(77)
 
 
+def _asked(name, default):
+    """Of the arguments behind the first, NAME=VALUE."""
+    return dict(word.split("=", 1) for word in sys.argv[2:]).get(name, default)
+
+
 def main(test):
-    """Runs `test(lab)`; the folder of the programs is the first argument."""
+    """Runs `test(lab)`; the folder of the programs is the first argument. workers=N and event_loop=NAME may
+    follow."""
     folder = pathlib.Path(sys.argv[1]).resolve()
     if os.geteuid() != 0:
         _skip("needs root: it makes network namespaces")
@@ -55,12 +61,15 @@ def main(test):
         if run(["ip", "netns", "add", f"{stage.tag}-try"], check=False).returncode != 0:
             _skip("network namespaces cannot be made here")
         run(["ip", "netns", "del", f"{stage.tag}-try"])
+        stage.event_loop = _asked("event_loop", None)
         lab = Lab(stage, folder)
         if not lab.program.exists() or lab.linkem is None:
             print(f"FAIL there is no mwtun or no linkem in {folder}: build them first")
             sys.exit(1)
         try:
             test(lab)
+        except Unavailable as error:
+            _skip(error)
         except LabError as error:
             lab.check("it runs to its end", False, error)
     sys.exit(1 if lab.checks.failed else 0)

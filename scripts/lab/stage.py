@@ -25,6 +25,10 @@ class LabError(Exception):
     """Something did not work as it must; the text says what and shows the log's last lines."""
 
 
+class Unavailable(LabError):
+    """The machine has not what the test is about."""
+
+
 def die_with_parent():
     """For a child to call: it is killed when the one that made it ends, however that ends."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -97,6 +101,7 @@ class Stage:
 
     def __init__(self, prefix="mwt"):
         self.tag = f"{prefix}-{os.getpid()}"
+        self.event_loop = None  # What the files of its tunnels ask for; None: nothing.
         self._number = 0
         self._processes = []
         janitor = pathlib.Path(__file__).with_name("janitor.py")

@@ -4,7 +4,7 @@ import json
 import os
 import time
 
-from .stage import LabError, run
+from .stage import LabError, Unavailable, run
 from .traffic import wait_for_answer
 
 HOME_INNER = "10.90.0.2"
@@ -68,6 +68,7 @@ class Tunnel:
                             "preshared_key_file": psk, "endpoint": endpoint, "tap": name,
                             "address": [f"{self.home_inner}/24"], "mtu": 1500,
                             "scheduler": "adaptive"}
+        self.client_top["event_loop"] = self.server_top["event_loop"] = stage.event_loop
         self.links = list(links)
         self.server = self.client = None
         self.strangers = 0
@@ -114,6 +115,9 @@ class Tunnel:
         if took is None:
             raise LabError(f"no answer through the tunnel in {seconds} s\n{self.client.tail()}\n"
                            f"{self.server.tail() if self.server else ''}")
+        if self.stage.event_loop not in (None, found := self.status()["event_loop"]):
+            raise Unavailable(f"no event loop on {self.stage.event_loop}, but on {found}\n"
+                              f"{self.client.tail()}")
         return took
 
     def wait_links_up(self, seconds=5):

@@ -1,8 +1,10 @@
 #pragma once
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <type_traits>
 
 #include "base/assert.hpp"
 
@@ -27,6 +29,12 @@ constexpr std::uint32_t load_le32(const std::uint8_t* at) {
   return static_cast<std::uint32_t>(load_le(at, 4));
 }
 constexpr std::uint64_t load_le64(const std::uint8_t* at) {
+  // GCC at -O2 leaves the loop of load_le() a loop.
+  if (!std::is_constant_evaluated() && std::endian::native == std::endian::little) {
+    std::uint64_t value = 0;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+  }
   return load_le(at, 8);
 }
 /// Big-endian, for the headers of the frames we look into.

@@ -104,6 +104,8 @@ class ConfigBuilder {
     if (const auto workers = top.integer("workers", 1, workers_max)) {
       config_.workers = static_cast<unsigned>(*workers);
     }
+    static constexpr std::string_view loops[] = {"auto", "epoll", "io_uring"};
+    config_.event_loop = top.choice("event_loop", LoopKind::automatic, loops, loop_from_name);
     read_private_key(top);
     read_listen(top);
     const auto tables = top.tables("peer", "peer", config_peers_max);

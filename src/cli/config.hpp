@@ -13,6 +13,7 @@
 #include "cli/profile.hpp"
 #include "crypto/keys.hpp"
 #include "dataplane/config.hpp"
+#include "dataplane/io/open_event_loop.hpp"
 
 namespace mwtun {
 
@@ -75,6 +76,7 @@ struct Config {
   LogLevel log = LogLevel::info;
   std::optional<Profile> profile;  // None: by the machine's memory.
   std::optional<unsigned> workers;  // None: by the machine's cores.
+  LoopKind event_loop = LoopKind::automatic;
   PrivateKey private_key;
   PublicKey public_key;
   std::vector<Address> listen;

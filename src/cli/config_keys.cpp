@@ -61,6 +61,9 @@ static constexpr std::pair<std::string_view, std::string_view> other_names[] = {
     {"statedir", "state_dir"},
     {"threads", "workers"},
     {"cores", "workers"},
+    {"loop", "event_loop"},
+    {"io_uring", "event_loop"},
+    {"epoll", "event_loop"},
     {"interface", "tap"}};
 
 bool contains(Words words, std::string_view word) {

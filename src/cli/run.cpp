@@ -166,7 +166,8 @@ Result<void> Runner::set_up() {
   control_.emplace(control.take());
 
   const Profile profile = config_.profile.value_or(profile_for(memory_bytes()));
-  const Sizes sizes = sizes_of(profile);
+  Sizes sizes = sizes_of(profile);
+  sizes.worker.loop = config_.event_loop;
   log_.info(LogClass::program, fmt::format("sized for a {} ({})", to_string(profile),
                                            config_.profile ? "as configured" : "by its memory"));
   std::vector<std::string> warnings;
@@ -223,6 +224,11 @@ void Runner::say_how_it_runs(const WorkerReport& report) {
                 to_string(role_), config_.file, crew_->size(), crew_->size() == 1 ? "" : "s",
                 report.loop.name, receive_batch_max, send_batch_max, ciphers, report.slab_bytes,
                 report.slabs_max, to_base64(config_.public_key.bytes)));
+  if (!report.loop_why_not.empty()) {
+    log_.line(config_.event_loop == LoopKind::automatic ? LogLevel::info : LogLevel::warn,
+              LogClass::program,
+              fmt::format("the event loop is {}: {}", report.loop.name, report.loop_why_not));
+  }
   // The first worker's; the others have the same.
   const std::size_t listeners = report.loop.sockets.size() / crew_->size();
   for (const SocketReport& socket : std::span(report.loop.sockets).first(listeners)) {

@@ -33,6 +33,8 @@ struct TotalsStatus {
   std::uint64_t frames_received = 0;  // Given to the interface.
   std::uint64_t frame_bytes_received = 0;
   std::uint64_t frames_ecn_marked = 0;  // Of those sent, by our own queue.
+  std::uint64_t frames_joined = 0;      // Of those received: given to the interface with others,
+  std::uint64_t super_frames_made = 0;  // as so many super-frames.
 
   bool operator==(const TotalsStatus&) const = default;
 };

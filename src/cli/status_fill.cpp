@@ -122,8 +122,9 @@ PeerStatus peer_status(const PeerReport& report, const PeerEntry& entry, Instant
   if (entry.endpoint) peer.endpoint = to_string(*entry.endpoint);
   peer.queued_frames = report.frames_queued;
   peer.reordering_frames = report.frames_reordering;
-  peer.totals = {report.frames.frames_in, report.frames.bytes_in, report.frames.frames_out,
-                 report.frames.bytes_out, report.frames.ecn_marked};
+  peer.totals = {report.frames.frames_in,        report.frames.bytes_in,   report.frames.frames_out,
+                 report.frames.bytes_out,        report.frames.ecn_marked, report.frames.joined,
+                 report.frames.super_frames_made};
   peer.drops = drop_counts(report.drops);
   for (const LinkReport& link : report.links) {
     peer.links.push_back(link_status(link, now));

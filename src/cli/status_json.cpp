@@ -90,7 +90,9 @@ Json peer_to_json(const PeerStatus& peer) {
             {"frame_bytes_sent", peer.totals.frame_bytes_sent},
             {"frames_received", peer.totals.frames_received},
             {"frame_bytes_received", peer.totals.frame_bytes_received},
-            {"frames_ecn_marked", peer.totals.frames_ecn_marked}}},
+            {"frames_ecn_marked", peer.totals.frames_ecn_marked},
+            {"frames_joined", peer.totals.frames_joined},
+            {"super_frames_made", peer.totals.super_frames_made}}},
           {"drops", counts_to_json(peer.drops)},
           {"links", std::move(links)}};
 }
@@ -205,6 +207,8 @@ PeerStatus peer_from_json(const Json& json) {
     read(*totals, "frames_received", peer.totals.frames_received);
     read(*totals, "frame_bytes_received", peer.totals.frame_bytes_received);
     read(*totals, "frames_ecn_marked", peer.totals.frames_ecn_marked);
+    read(*totals, "frames_joined", peer.totals.frames_joined);
+    read(*totals, "super_frames_made", peer.totals.super_frames_made);
   }
   read(json, "drops", peer.drops);
   if (const auto links = json.find("links"); links != json.end() && links->is_array()) {

@@ -208,8 +208,13 @@ std::string peer_text(const PeerStatus& peer, unsigned workers, TableStyle style
     for (const LinkStatus& link : peer.links) rows.push_back(link_row(link, style));
     text += rows_to_text(columns, rows, style);
   }
-  text += fmt::format("  received {} frames ({}), sent {} frames ({})", peer.totals.frames_received,
-                      bytes_text(peer.totals.frame_bytes_received), peer.totals.frames_sent,
+  text += fmt::format("  received {} frames ({})", peer.totals.frames_received,
+                      bytes_text(peer.totals.frame_bytes_received));
+  if (peer.totals.frames_joined > 0) {
+    text += fmt::format(", {} of them joined to {} super-frames", peer.totals.frames_joined,
+                        peer.totals.super_frames_made);
+  }
+  text += fmt::format(", sent {} frames ({})", peer.totals.frames_sent,
                       bytes_text(peer.totals.frame_bytes_sent));
   if (peer.totals.frames_ecn_marked > 0) {
     text += fmt::format(", {} marked to slow down", peer.totals.frames_ecn_marked);

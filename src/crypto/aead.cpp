@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include "crypto/aead_ipsec_mb.hpp"
 #include "crypto/aead_libcrypto.hpp"
 #include "crypto/blake2b.hpp"
 
@@ -31,13 +32,22 @@ std::optional<Cipher> cipher_from_name(std::string_view name) {
 }
 
 const char* to_string(AeadProvider provider) {
-  return provider == AeadProvider::libcrypto ? "libcrypto" : "libsodium";
+  switch (provider) {
+    case AeadProvider::libsodium: break;
+    case AeadProvider::libcrypto: return "libcrypto";
+    case AeadProvider::ipsec_mb: return "ipsec-mb";
+  }
+  return "libsodium";
 }
 
 bool available(AeadProvider provider, Cipher cipher) {
   if ((available_ciphers() & cipher_bit(cipher)) == 0) return false;
-  return provider == AeadProvider::libsodium ||
-         LibcryptoAead::create(cipher, Secret<32>{}) != nullptr;
+  switch (provider) {
+    case AeadProvider::libsodium: break;
+    case AeadProvider::libcrypto: return LibcryptoAead::create(cipher, Secret<32>{}) != nullptr;
+    case AeadProvider::ipsec_mb: return IpsecMbAead::create(cipher, Secret<32>{}) != nullptr;
+  }
+  return true;
 }
 
 static const crypto_aead_aes256gcm_state* aes_state(const std::array<std::uint8_t, 512>& bytes) {
@@ -48,7 +58,8 @@ AeadEngine::AeadEngine(Cipher cipher, const Secret<32>& key, AeadProvider provid
     : cipher_(cipher) {
   MWTUN_ASSERT((available_ciphers() & cipher_bit(cipher)) != 0);
   if (provider == AeadProvider::libcrypto) libcrypto_ = LibcryptoAead::create(cipher, key);
-  if (libcrypto_) return;
+  if (provider == AeadProvider::ipsec_mb) ipsec_mb_ = IpsecMbAead::create(cipher, key);
+  if (libcrypto_ || ipsec_mb_) return;
   if (cipher == Cipher::aes_256_gcm) {
     crypto_aead_aes256gcm_beforenm(reinterpret_cast<crypto_aead_aes256gcm_state*>(state_.data()),
                                    key.view().data());
@@ -62,7 +73,10 @@ AeadEngine::~AeadEngine() {
 }
 
 AeadEngine::AeadEngine(AeadEngine&& other) noexcept
-    : cipher_(other.cipher_), libcrypto_(std::move(other.libcrypto_)), state_(other.state_) {
+    : cipher_(other.cipher_),
+      libcrypto_(std::move(other.libcrypto_)),
+      ipsec_mb_(std::move(other.ipsec_mb_)),
+      state_(other.state_) {
   wipe(other.state_);
 }
 
@@ -70,6 +84,7 @@ AeadEngine& AeadEngine::operator=(AeadEngine&& other) noexcept {
   if (this != &other) {
     cipher_ = other.cipher_;
     libcrypto_ = std::move(other.libcrypto_);
+    ipsec_mb_ = std::move(other.ipsec_mb_);
     state_ = other.state_;
     wipe(other.state_);
   }
@@ -78,6 +93,7 @@ AeadEngine& AeadEngine::operator=(AeadEngine&& other) noexcept {
 
 void AeadEngine::seal(const AeadNonce& nonce, Bytes aad, Bytes plain, MutableBytes out) const {
   MWTUN_ASSERT(out.size() == plain.size() + aead_tag_bytes);
+  if (ipsec_mb_) return ipsec_mb_->seal(nonce, aad, {&plain, 1}, out);
   if (libcrypto_) {
     const bool sealed = libcrypto_->seal(nonce, aad, plain, out);
     // Nothing of the plain text is left to be sent then.
@@ -95,9 +111,19 @@ void AeadEngine::seal(const AeadNonce& nonce, Bytes aad, Bytes plain, MutableByt
   }
 }
 
+void AeadEngine::seal(const AeadNonce& nonce, Bytes aad, std::span<const Bytes> plain,
+                      MutableBytes out) const {
+  if (ipsec_mb_) return ipsec_mb_->seal(nonce, aad, plain, out);
+  // The other two take pieces slowly or not at all: together first, then sealed in place.
+  Writer whole(out);
+  for (const Bytes piece : plain) whole.bytes(piece);
+  seal(nonce, aad, whole.written(), out);
+}
+
 bool AeadEngine::open(const AeadNonce& nonce, Bytes aad, Bytes sealed, MutableBytes out) const {
   if (sealed.size() < aead_tag_bytes) return false;
   MWTUN_ASSERT(out.size() == sealed.size() - aead_tag_bytes);
+  if (ipsec_mb_) return ipsec_mb_->open(nonce, aad, sealed, out);
   if (libcrypto_) return libcrypto_->open(nonce, aad, sealed, out);
   if (cipher_ == Cipher::aes_256_gcm) {
     return crypto_aead_aes256gcm_decrypt_afternm(out.data(), nullptr, nullptr, sealed.data(),

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "base/bytes.hpp"
@@ -41,9 +42,11 @@ constexpr std::optional<Cipher> choose_cipher(std::uint16_t offered, std::uint16
 }
 
 /// Which library computes an AEAD. All give the same bytes.
-enum class AeadProvider : std::uint8_t { libsodium, libcrypto };
+enum class AeadProvider : std::uint8_t { libsodium, libcrypto, ipsec_mb };
+inline constexpr std::array aead_providers{AeadProvider::libsodium, AeadProvider::libcrypto,
+                                           AeadProvider::ipsec_mb};
 
-/// "libsodium", "libcrypto"
+/// "libsodium", "libcrypto", "ipsec-mb"
 const char* to_string(AeadProvider provider);
 /// Whether this program was built with it, and it can do the cipher here.
 bool available(AeadProvider provider, Cipher cipher);
@@ -72,6 +75,7 @@ constexpr AeadNonce noise_nonce(Cipher cipher, std::uint64_t number) {
   return nonce;
 }
 
+class IpsecMbAead;
 class LibcryptoAead;
 
 /// One AEAD with one key, ready for use: the AES key schedule and GCM tables are made once.
@@ -90,18 +94,23 @@ class AeadEngine {
   /// Writes plain.size() + 16 bytes. `out` may be the very memory of `plain`, else must not overlap
   /// it.
   void seal(const AeadNonce& nonce, Bytes aad, Bytes plain, MutableBytes out) const;
+  /// The same of a plain text in pieces, none of which may overlap `out`.
+  void seal(const AeadNonce& nonce, Bytes aad, std::span<const Bytes> plain,
+            MutableBytes out) const;
   /// Writes sealed.size() - 16 bytes; no overlap. False: forged or too short, and `out` is then
   /// zeros or untouched.
   [[nodiscard]] bool open(const AeadNonce& nonce, Bytes aad, Bytes sealed, MutableBytes out) const;
 
   Cipher cipher() const { return cipher_; }
   AeadProvider provider() const {
+    if (ipsec_mb_) return AeadProvider::ipsec_mb;
     return libcrypto_ ? AeadProvider::libcrypto : AeadProvider::libsodium;
   }
 
  private:
   Cipher cipher_;
-  std::unique_ptr<LibcryptoAead> libcrypto_;  // None: libsodium.
+  std::unique_ptr<LibcryptoAead> libcrypto_;  // At most one of these two; none: libsodium.
+  std::unique_ptr<IpsecMbAead> ipsec_mb_;
   // ChaCha20: the key. AES: what the library precomputes of it, which wants this size and
   // alignment.
   alignas(16) std::array<std::uint8_t, 512> state_{};
@@ -119,6 +128,10 @@ class AeadKey {
   /// Writes plain.size() + 16 bytes to out. `out` may be exactly the same memory as `plain`,
   /// otherwise must not overlap it.
   void seal(std::uint64_t nonce, Bytes aad, Bytes plain, MutableBytes out) const {
+    engine_.seal(noise_nonce(engine_.cipher(), nonce), aad, plain, out);
+  }
+  /// The same of a plain text in pieces, none of which may overlap `out`.
+  void seal(std::uint64_t nonce, Bytes aad, std::span<const Bytes> plain, MutableBytes out) const {
     engine_.seal(noise_nonce(engine_.cipher(), nonce), aad, plain, out);
   }
   /// Writes sealed.size() - 16 bytes to out (no overlap). False: forged; `out` is then unspecified.

@@ -32,6 +32,7 @@ struct PeerConfig {
   PresharedKey preshared_key;  // All zeros: none.
   bool initiator = false;      // We have its endpoint, so we begin.
   std::uint16_t mtu = 1500;    // Of the inner interface.
+  bool joins_frames = false;   // It takes super-frames of TCP: FrameJoiner makes some for it.
   SchedulerKind scheduler = SchedulerKind::adaptive;
   HashFields hash_fields = HashFields::l3_l4;
   std::optional<Cipher> cipher;      // None: the best both ends have.

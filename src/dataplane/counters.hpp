@@ -66,13 +66,16 @@ class DropCounters {
 /// Frames of one peer. At every moment, summed over both ends of a tunnel: frames_in here =
 /// frames_out there + frame drops by reason + frames still held (queued, in flight, being
 /// reordered). A super-frame that is sent in parts counts as those; one that has lost pieces counts
-/// in frames_out for each stretch that is there.
+/// in frames_out for each stretch that is there. What FrameJoiner makes super-frames of counts in
+/// frames_out as the frames that came.
 struct FrameCounters {
   std::uint64_t frames_in = 0;  // Taken from the interface.
   std::uint64_t bytes_in = 0;
   std::uint64_t frames_out = 0;  // Given to the interface.
   std::uint64_t bytes_out = 0;
-  std::uint64_t ecn_marked = 0;  // Frames that CoDel marked CE instead of dropping them.
+  std::uint64_t ecn_marked = 0;         // Frames that CoDel marked CE instead of dropping them.
+  std::uint64_t joined = 0;             // Of frames_out: those that left together with others,
+  std::uint64_t super_frames_made = 0;  // as so many super-frames.
 };
 
 struct LinkCounters {

@@ -38,18 +38,22 @@ void ProofTracker::arrived(LinkId id, std::uint8_t epoch, std::uint64_t number, 
   // Marks are spread so that the ring reaches back over the whole tolerance.
   if (link.tolerance > Duration{0} && now - newest.at < link.tolerance / 16) return;
   link.marks[link.next_mark++ % link.marks.size()] = {number, stamp, now};
+  if (link.tolerance == Duration{0}) link.clear = std::max(link.clear, stamp);
   settle(link, now);
 }
 
 void ProofTracker::settle(PerLink& link, Instant now) {
-  if (link.tolerance > Duration{0} && now - link.tolerance_learnt > tolerance_kept) {
+  const bool learnt = link.tolerance > Duration{0};
+  if (learnt && now - link.tolerance_learnt > tolerance_kept) {
     link.tolerance /= 2;
     link.tolerance_learnt = now;
     if (link.tolerance < microseconds(100)) link.tolerance = Duration{0};
   }
-  for (const Mark& mark : link.marks) {
-    if (mark.at != Instant{} && mark.at + link.tolerance <= now) {
-      link.clear = std::max(link.clear, mark.stamp);
+  if (learnt) {
+    for (const Mark& mark : link.marks) {
+      if (mark.at != Instant{} && mark.at + link.tolerance <= now) {
+        link.clear = std::max(link.clear, mark.stamp);
+      }
     }
   }
   // Everything there is has been overtaken by nothing: clear up to the head's own time.

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/assert.hpp"
+#include "base/checksum.hpp"
 
 namespace mwtun {
 
@@ -11,34 +12,10 @@ namespace mwtun {
 static constexpr std::size_t tcp_sequence_at = 4, tcp_flags_at = 13;
 static constexpr std::uint8_t tcp_fin = 0x01, tcp_psh = 0x08, tcp_cwr = 0x80;
 
-/// As the kernel's own: smaller segments would make work for nothing (TCP_MIN_SND_MSS, and
-/// UDP_MAX_SEGMENTS).
-static constexpr std::uint16_t tcp_segment_bytes_min = 48;
+/// As the kernel's own (UDP_MAX_SEGMENTS).
 static constexpr std::uint32_t udp_segments_max = 128;
 
-/// Internet checksum (RFC 1071): the sum of 16-bit words, in whichever byte order they are read and
-/// the result is written.
-static std::uint64_t add_words(Bytes bytes, std::uint64_t sum) {
-  const std::uint8_t* at = bytes.data();
-  std::size_t left = bytes.size();
-  for (; left >= 8; at += 8, left -= 8) {
-    const std::uint64_t words = load_le64(at);
-    sum += (words & 0xffffffff) + (words >> 32);
-  }
-  if (left > 0) {
-    const std::uint64_t words = load_le(at, left);
-    sum += (words & 0xffffffff) + (words >> 32);
-  }
-  return sum;
-}
-
-static std::uint16_t fold(std::uint64_t sum) {
-  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<std::uint16_t>(sum);
-}
-
-/// The length in the IP header agrees with the frame's: super-frames have no padding.
-static bool length_agrees(const Frame& frame, const InnerHeaders& headers) {
+bool length_agrees(const Frame& frame, const InnerHeaders& headers) {
   const std::uint8_t* ip = frame.slab.data() + frame.offset + headers.ip_at;
   const std::size_t length = headers.v6 ? load_be16(ip + 4) + 40u : load_be16(ip + 2);
   return headers.ip_at + length == frame.size;

@@ -14,6 +14,11 @@ namespace mwtun {
 
 /// The longest super-frame: the longest IP packet behind Ethernet and two VLAN tags.
 inline constexpr std::uint32_t super_frame_bytes_max = 65'535 + 14 + 8;
+/// As the kernel's own: smaller segments would make work for nothing (TCP_MIN_SND_MSS).
+inline constexpr std::uint16_t tcp_segment_bytes_min = 48;
+
+/// The length in the IP header agrees with the frame's: super-frames have no padding.
+bool length_agrees(const Frame& frame, const InnerHeaders& headers);
 
 /// Puts everything that the headers tell into the offload data, of which only checksum_partial and
 /// gso_bytes are given: so nothing else is taken on trust from the wire (PROTOCOL.md 4.6). False

@@ -27,6 +27,7 @@ Tunnel::Tunnel(PeerId id, const PeerConfig& config, const NodeConfig& node, Entr
       slabs_(slabs),
       scheduler_(config.scheduler),
       hash_fields_(config.hash_fields),
+      joiner_(slabs),
       mtu_(config.mtu) {
   for (std::size_t i = 0; i < config.links.size() && i < links_max; ++i) {
     Link& l = make_link(LinkId{static_cast<std::uint8_t>(i)}, now);
@@ -41,6 +42,7 @@ Link& Tunnel::make_link(LinkId id, Instant now) {
   place = std::make_unique<Link>();
   place->id = id;
   place->since = now;
+  links_end_ = std::max(links_end_, index_of(id) + 1);
   views_stale_ = true;
   return *place;
 }
@@ -272,14 +274,17 @@ void Tunnel::drop_queue(Drop reason) {
 }
 
 std::optional<Frame> Tunnel::poll_frame() {
-  while (flow_ && flow_->in.ready()) {
+  while (!joiner_.ready() && flow_ && flow_->in.ready()) {
     Frame frame = flow_->in.take_ready();
     if (!frame_deliverable(frame)) continue;
     ++frames_.frames_out;
     frames_.bytes_out += frame.size;
-    return frame;
+    if (!config_.joins_frames || !joiner_.add(frame)) return frame;
   }
-  return std::nullopt;
+  // Nothing waits for what may come later.
+  if (!joiner_.ready()) joiner_.flush();
+  if (!joiner_.ready()) return std::nullopt;
+  return joiner_.take_ready();
 }
 
 void Tunnel::refresh_views(Instant now) {
@@ -355,6 +360,8 @@ PeerReport Tunnel::report(Instant now) const {
   report.mtu = mtu_;
   report.observed = observed_;
   report.frames = frames_;
+  report.frames.joined = joiner_.counters().frames;
+  report.frames.super_frames_made = joiner_.counters().super_frames;
   report.drops = drops_;
   if (session_) {
     report.frames_queued = flow_->queue.size() + (cutting_.active ? 1 : 0);

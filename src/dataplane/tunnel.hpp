@@ -2,6 +2,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/address.hpp"
@@ -10,6 +11,7 @@
 #include "base/ring.hpp"
 #include "dataplane/datagram_builder.hpp"
 #include "dataplane/flow_table.hpp"
+#include "dataplane/frame_joiner.hpp"
 #include "dataplane/frame_queue.hpp"
 #include "dataplane/in_lanes.hpp"
 #include "dataplane/link.hpp"
@@ -143,16 +145,18 @@ class Tunnel {
   Link* link(LinkId id) { return links_[index_of(id)].get(); }
   const Link* link(LinkId id) const { return links_[index_of(id)].get(); }
   Link& make_link(LinkId id, Instant now);
+  /// Up to the last one there is; some may be missing.
+  std::span<std::unique_ptr<Link>> all_links() { return {links_.data(), links_end_}; }
   template <typename Visit>
   void each_link(Visit&& visit) {
-    for (std::unique_ptr<Link>& l : links_) {
+    for (std::unique_ptr<Link>& l : all_links()) {
       if (l) visit(*l);
     }
   }
   template <typename Visit>
   void each_link(Visit&& visit) const {
-    for (const std::unique_ptr<Link>& l : links_) {
-      if (l) visit(static_cast<const Link&>(*l));
+    for (std::size_t i = 0; i < links_end_; ++i) {
+      if (links_[i]) visit(static_cast<const Link&>(*links_[i]));
     }
   }
   bool any_link_alive() const;
@@ -296,6 +300,7 @@ class Tunnel {
   std::optional<Session> session_;
   std::unique_ptr<Flow> flow_;
   std::array<std::unique_ptr<Link>, links_max> links_;
+  std::size_t links_end_ = 0;
   std::vector<LinkView> views_;
   bool views_stale_ = true;
   bool any_carries_ = false;
@@ -314,6 +319,7 @@ class Tunnel {
   DatagramBuilder direct_;
   std::uint64_t batch_stamp_ = 0;
   std::uint32_t open_builders_ = 0;
+  FrameJoiner joiner_;  // Empty whenever poll_frame() has given none.
   Ring<Event> events_;
   FrameCounters frames_;
   DropCounters drops_;
@@ -325,6 +331,7 @@ class Tunnel {
   Instant session_began_{};
   mutable Instant deadline_ = never;  // What poll_timeout() last said.
   Instant now_{};                     // Of the last input.
+  Instant quiet_at_ = never;          // No control and no repair wants to go then; never: not known.
   Instant rtt_valid_from_{};          // Datagrams sent before are no measure of the round trip.
   LinkSet closing_;
   std::uint16_t mtu_;

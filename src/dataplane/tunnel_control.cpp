@@ -9,7 +9,7 @@ namespace mwtun {
 // ---- Datagrams that go on their own ----------------------------------------------------------
 
 std::optional<OutgoingDatagram> Tunnel::poll_control(MutableBytes room, Instant now) {
-  for (std::unique_ptr<Link>& l : links_) {
+  for (std::unique_ptr<Link>& l : all_links()) {
     if (!l || l->current().sent.full() || !session_->current().may_seal(now)) continue;
     if (l->answer_count > 0) {
       if (auto datagram = send_answer(*l, room, now)) return datagram;
@@ -105,7 +105,7 @@ std::optional<OutgoingDatagram> Tunnel::send_mtu_probe(Link& l, MutableBytes roo
 }
 
 std::optional<OutgoingDatagram> Tunnel::send_close(MutableBytes room, Instant now) {
-  for (std::unique_ptr<Link>& l : links_) {
+  for (std::unique_ptr<Link>& l : all_links()) {
     if (!l || !closing_.has(l->id)) continue;
     closing_.remove(l->id);
     if (!can_send(*l, now)) continue;
@@ -130,7 +130,7 @@ bool Tunnel::add_session_control(Instant now) {
 }
 
 bool Tunnel::add_acks(Instant now) {
-  for (std::unique_ptr<Link>& l : links_) {
+  for (std::unique_ptr<Link>& l : all_links()) {
     if (!l) continue;
     for (LinkSpace& space : l->spaces) {
       if (space.used && (space.ack_now || space.ack_deadline <= now) && !space.received.empty()) {
@@ -206,7 +206,7 @@ bool Tunnel::read_gone(const Link& l, Bytes body, Instant now) {
 }
 
 bool Tunnel::add_pings(Instant now) {
-  for (std::unique_ptr<Link>& l : links_) {
+  for (std::unique_ptr<Link>& l : all_links()) {
     if (!l || !l->want_ping || !can_send(*l, now)) continue;
     DatagramBuilder& builder = builder_for(*l, now);
     if (builder.room() < wire::control_header_bytes) {

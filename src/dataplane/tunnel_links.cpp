@@ -428,6 +428,7 @@ Instant Tunnel::poll_timeout() const {
 
 void Tunnel::after_input(Instant now) {
   now_ = std::max(now_, now);
+  quiet_at_ = never;
 }
 
 }  // namespace mwtun

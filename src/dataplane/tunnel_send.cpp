@@ -34,14 +34,18 @@ std::optional<OutgoingDatagram> Tunnel::poll_datagram(MutableBytes room, Instant
     view.wait = pacer.wait(now), view.busy = pacer.busy(now);
   }
   while (true) {
-    for (std::unique_ptr<Link>& l : links_) {
+    for (std::unique_ptr<Link>& l : all_links()) {
       if (!l) continue;
       DatagramBuilder& builder = flow_->builders[index_of(l->id)];
       if (builder.open() && builder.full()) return emit(*l, builder, l->path, room, now);
     }
-    if (std::optional<OutgoingDatagram> datagram = poll_control(room, now)) return datagram;
-    if (add_session_control(now) || append_repair(now) || append_frame(now)) continue;
-    for (std::unique_ptr<Link>& l : links_) {
+    if (quiet_at_ != now || flow_->out.floors_due()) {
+      if (std::optional<OutgoingDatagram> datagram = poll_control(room, now)) return datagram;
+      if (add_session_control(now) || append_repair(now)) continue;
+      quiet_at_ = now;
+    }
+    if (append_frame(now)) continue;
+    for (std::unique_ptr<Link>& l : all_links()) {
       if (!l) continue;
       DatagramBuilder& builder = flow_->builders[index_of(l->id)];
       if (builder.open()) return emit(*l, builder, l->path, room, now);
@@ -114,12 +118,11 @@ std::size_t Tunnel::chunk_bytes_max() const {
 /// Seals what the builder holds; its number is spent with this.
 std::optional<OutgoingDatagram> Tunnel::emit(Link& l, DatagramBuilder& builder, const Path& path,
                                              MutableBytes room, Instant now) {
-  builder.finish();
   if (&builder != &direct_) --open_builders_;
   LinkSpace& space = l.current();
   EpochKeys& keys = session_->current();
   const std::uint64_t number = space.sent.next_number();
-  const std::size_t size = wire::header_bytes + builder.content().size() + wire::tag_bytes;
+  const std::size_t size = wire::header_bytes + builder.content_bytes() + wire::tag_bytes;
   MWTUN_ASSERT(size <= room.size());
   Writer header(room.first(wire::header_bytes));
   wire::write_header(header,
@@ -127,6 +130,7 @@ std::optional<OutgoingDatagram> Tunnel::emit(Link& l, DatagramBuilder& builder, 
   keys.send.seal(wire::nonce_number(l.id, number), header.written(), builder.content(),
                  room.subspan(wire::header_bytes, size - wire::header_bytes));
   ++keys.sealed;
+  builder.finish();
 
   SentDatagram& sent = space.sent.append();
   sent.eliciting = builder.eliciting();
@@ -387,7 +391,7 @@ bool Tunnel::append_piece(LinkSet links, Instant now) {
   const std::size_t offload =
       cutting_.offset == 0 && !cutting_.frame.offload.plain() ? wire::offload_bytes : 0;
   std::size_t take = std::min(left, chunk_bytes_max());
-  for (std::unique_ptr<Link>& l : links_) {
+  for (std::unique_ptr<Link>& l : all_links()) {
     if (!l || !links.has(l->id)) continue;
     DatagramBuilder& builder = builder_for(*l, now);
     const bool headers = cutting_.offset == 0 && cutting_.frame.offload.gso != Offload::Gso::none;
@@ -405,7 +409,7 @@ bool Tunnel::append_piece(LinkSet links, Instant now) {
   const ChunkIndex index = flow_->out.add(cutting_.lane.lane, cutting_.frame, cutting_.offset,
                                           static_cast<std::uint32_t>(take), now);
   flow_->out.hold(index);
-  for (std::unique_ptr<Link>& l : links_) {
+  for (std::unique_ptr<Link>& l : all_links()) {
     if (!l || !links.has(l->id)) continue;
     write_chunk(*l, index, now);
     scheduler_for(cutting_.lane.entry).sent(l->id, static_cast<std::uint32_t>(take));
@@ -434,8 +438,8 @@ void Tunnel::write_chunk(Link& l, ChunkIndex index, Instant now) {
     builder.write([&](Writer& out) {
       wire::write_frame_chunk_header(out, chunk.lane, chunk.sequence, chunk.first, chunk.last, rest,
                                      chunk.size);
-      out.bytes({chunk.slab.data() + chunk.offset, chunk.size});
     });
+    builder.add_slice(chunk.slab, {chunk.slab.data() + chunk.offset, chunk.size});
     if (rest) builder.set_full();
   }
   builder.set_eliciting();

@@ -1,4 +1,5 @@
 #pragma once
+#include <bit>
 #include <cstdint>
 
 #include "base/ids.hpp"
@@ -41,6 +42,7 @@ class LinkSet {
   }
   constexpr bool has(LinkId id) const { return (bits_ >> index_of(id) & 1) != 0; }
   constexpr bool empty() const { return bits_ == 0; }
+  constexpr int count() const { return std::popcount(bits_); }
   constexpr std::uint16_t bits() const { return bits_; }
   bool operator==(const LinkSet&) const = default;
 

@@ -2,7 +2,9 @@
 
 import json
 import pathlib
+import signal
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 
@@ -47,6 +49,15 @@ def test(lab):
         code = lab.stage.run(None, [lab.program, "status", "--check", "--socket",
                                     lab.stage.folder / f"{side}.sock"], check=False).returncode
         lab.check(f"the {side}'s status --check: exit code 0", code == 0, code)
+
+    # Each makes its sockets anew, the server on the same port.
+    for side, process in (("server", tunnel.server), ("client", tunnel.client)):
+        before = tunnel.status(side)["uptime_ms"]
+        process.send(signal.SIGHUP)
+        time.sleep(0.5)
+        lab.at_most(f"after SIGHUP to the {side} frames pass again", tunnel.wait_up(10), 5, " s")
+        after = tunnel.status(side)["uptime_ms"]
+        lab.check(f"the {side} began anew", after < before + 500, f"{before} ms, then {after} ms")
 
     tunnel.check_alive()
     lab.check("SIGTERM ends both with exit code 0", tunnel.stop() == [0, 0])

@@ -107,18 +107,20 @@ def fold(data):
     return total
 
 
-def inject(interface, version, mac, count):
-    """Super-frames of TCP in VLAN 7, as a kernel with such interfaces would hand them over."""
+def inject(interface, version, mac, count, one_by_one):
+    """Super-frames of TCP in VLAN 7, as a kernel with such interfaces would hand them over, or their
+    segments one by one."""
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
     sock.bind((interface, ETH_P_8021Q))
-    sequence, payload, mss = 1000, 20_000, 1400
+    sequence, mss = 1000, 1400
+    payload, flags, ids = (mss, 0x10, 1) if one_by_one else (20_000, 0x19, 100)
     for number in range(count):
         data = hashlib.shake_128(str(number).encode()).digest(payload)
         length = 20 + payload
         if version == "4":
             addresses = socket.inet_aton("10.92.0.2") + socket.inet_aton("10.92.0.1")
-            head = bytearray(struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, number * 100 & 0xffff, 0x4000,
+            head = bytearray(struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, number * ids & 0xffff, 0x4000,
                                          64, TCP, 0) + addresses)
             struct.pack_into("!H", head, 10, ~fold(bytes(head)) & 0xffff)
             kind, gso = ETH_P_IP, 1
@@ -128,13 +130,15 @@ def inject(interface, version, mac, count):
             head = struct.pack("!IHBB", 6 << 28, length, TCP, 64) + addresses
             kind, gso = ETH_P_IPV6, 4
         partial = fold(addresses + struct.pack("!HH", TCP, length))
-        tcp = struct.pack("!HHIIBBHHH", PORT, PORT, sequence, 1, 0x50, 0x19, 500, partial, 0)
+        tcp = struct.pack("!HHIIBBHHH", PORT, PORT, sequence, 1, 0x50, flags, 500, partial, 0)
         start = 18 + len(head)
         frame = (bytes.fromhex(mac.replace(":", "")) + b"\2\0\0\0\0\1" +
                  struct.pack("!HHH", ETH_P_8021Q, 7, kind) + head + tcp + data)
-        sock.send(struct.pack("<BBHHHH", 1, gso, start + 20, mss, start, 16) + frame)
+        told = (0, 0, 0) if one_by_one else (gso, start + 20, mss)
+        sock.send(struct.pack("<BBHHHH", 1, *told, start, 16) + frame)
         sequence += payload
-        time.sleep(0.003)
+        if not one_by_one or number % 20 == 19:
+            time.sleep(0.003)
 
 
 def family_of(address):
@@ -197,7 +201,7 @@ if __name__ == "__main__":
     if what == "capture":
         capture(*rest)
     elif what == "inject":
-        inject(rest[0], rest[1], rest[2], int(rest[3]))
+        inject(rest[0], rest[1], rest[2], int(rest[3]), rest[4] == "one-by-one")
     elif what == "send":
         send(rest[0], rest[1], int(rest[2]))
     else:

@@ -1,6 +1,6 @@
 """What leaves the far TAP is what an ordinary network card would have sent: everything both kernels see of
 real TCP and UDP is captured at both ends, cut into segments by the rules of the kernel's own software, and
-compared byte by byte."""
+compared byte by byte. That also where the near kernel gives frames one by one, and the far end joins them."""
 
 import collections
 import json
@@ -18,12 +18,20 @@ ENDS = pathlib.Path(__file__).with_name("super_frame_ends.py")
 PYTHON = [sys.executable, ENDS]
 MEGABYTES = 6
 
-Case = collections.namedtuple("Case", "name kind address sysctl", defaults=({},))
+# `features`: of the near interface, for ethtool.
+Case = collections.namedtuple("Case", "name kind address sysctl features", defaults=({}, ""))
+ALONE = "tso off gso off"  # The kernel cuts before the TAP sees anything,
+ALONE_SUMMED = ALONE + " tx off"  # and sums up.
 
 
 def set_sysctls(lab, netns, values):
     for key, value in values.items():
         lab.stage.run(netns, ["sysctl", "-q", "-w", f"net.ipv4.{key}={value}"])
+
+
+def set_features(lab, tunnel, words):
+    if words:
+        lab.stage.run(tunnel.home, ["ethtool", "-K", "mwt0", *words.split()])
 
 
 def captured(lab, tunnel, work):
@@ -40,8 +48,9 @@ def captured(lab, tunnel, work):
     return [json.loads(files[side].read_text()) for side in ("near", "far")]
 
 
-def compare(lab, name, near, far):
-    lab.check(f"{name}: both ends see super-frames", near["super_frames"] > 0 and far["super_frames"] > 0,
+def compare(lab, name, near, far, alone=False):
+    claim = "only the far end sees super-frames" if alone else "both ends see super-frames"
+    lab.check(f"{name}: {claim}", (near["super_frames"] == 0) == alone and far["super_frames"] > 0,
               f"{near['super_frames']} and {far['super_frames']} of {near['frames']} and {far['frames']}")
     lost = near["dropped"] + far["dropped"]
     if lost:
@@ -58,6 +67,7 @@ def compare(lab, name, near, far):
 def run_case(lab, tunnel, case):
     for netns in (tunnel.home, tunnel.vps):
         set_sysctls(lab, netns, case.sysctl)
+    set_features(lab, tunnel, case.features)
     told = {}
 
     def work():
@@ -70,7 +80,8 @@ def run_case(lab, tunnel, case):
     near, far = captured(lab, tunnel, work)
     lab.check(f"{case.name}: everything arrives as it was sent", told["sent"] and told["sent"] == told["got"],
               f"{told['sent']} {told['got']}")
-    compare(lab, case.name, near, far)
+    compare(lab, case.name, near, far, bool(case.features))
+    set_features(lab, tunnel, case.features.replace("off", "on"))
 
 
 def test(lab):
@@ -89,15 +100,24 @@ def test(lab):
             Case("TCP with ECN", "tcp", tunnel.vps_inner, {**tcp, "tcp_ecn": 1}),
             Case("TCP without timestamps and SACK", "tcp", tunnel.vps_inner,
                  {**tcp, "tcp_timestamps": 0, "tcp_sack": 0}),
+            Case("TCP over IPv4 one by one", "tcp", tunnel.vps_inner, tcp, ALONE),
+            Case("TCP over IPv4 one by one, summed up", "tcp", tunnel.vps_inner, tcp, ALONE_SUMMED),
+            Case("TCP with ECN one by one", "tcp", tunnel.vps_inner, {**tcp, "tcp_ecn": 1}, ALONE_SUMMED),
+            Case("TCP over IPv6 one by one", "tcp", "fd00:90::1", tcp, ALONE),
+            Case("TCP over IPv6 one by one, summed up", "tcp", "fd00:90::1", tcp, ALONE_SUMMED),
             Case("UDP over IPv4", "udp", tunnel.vps_inner),
             Case("UDP over IPv6", "udp", "fd00:90::1")):
         run_case(lab, tunnel, case)
     # Not every kernel has VLAN interfaces, so these are made by hand.
     mac = lab.stage.run(tunnel.vps, ["cat", "/sys/class/net/mwt0/address"]).stdout.strip()
     for version in ("4", "6"):
-        near, far = captured(lab, tunnel, lambda: lab.stage.run(
-            tunnel.home, [*PYTHON, "inject", "mwt0", version, mac, 100]))
-        compare(lab, f"TCP over IPv{version} in a VLAN", near, far)
+        for how, alone, count in (("whole", False, 100), ("one-by-one", True, 1000)):
+            near, far = captured(lab, tunnel, lambda: lab.stage.run(
+                tunnel.home, [*PYTHON, "inject", "mwt0", version, mac, count, how]))
+            compare(lab, f"TCP over IPv{version} in a VLAN, {how}", near, far, alone)
+    totals = tunnel.status("server")["peers"][0]["totals"]
+    lab.check("the server tells what it joined", 0 < totals["super_frames_made"] * 2 <= totals["frames_joined"],
+              totals)
     for side in ("client", "server"):
         peer = tunnel.status(side)["peers"][0]
         lab.check(f"the {side} has dropped no frame as unsound", peer["drops"].get("bad-frame-received", 0) == 0

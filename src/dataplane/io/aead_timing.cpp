@@ -36,7 +36,7 @@ AeadTimings time_aeads() {
   AeadTimings timings;
   std::size_t next = 0;
   for (const Cipher cipher : {Cipher::chacha20_poly1305, Cipher::aes_256_gcm}) {
-    for (const AeadProvider provider : {AeadProvider::libsodium, AeadProvider::libcrypto}) {
+    for (const AeadProvider provider : aead_providers) {
       AeadTiming& timing = timings.all[next++];
       timing.cipher = cipher, timing.provider = provider;
       if (available(provider, cipher)) {
@@ -56,9 +56,10 @@ std::uint64_t AeadTimings::bps(Cipher cipher, AeadProvider provider) const {
 
 AeadProviders AeadTimings::best() const {
   const auto best_of = [&](Cipher cipher) {
-    return bps(cipher, AeadProvider::libcrypto) > bps(cipher, AeadProvider::libsodium)
-               ? AeadProvider::libcrypto
-               : AeadProvider::libsodium;
+    return *std::max_element(aead_providers.begin(), aead_providers.end(),
+                             [&](AeadProvider one, AeadProvider other) {
+                               return bps(cipher, one) < bps(cipher, other);
+                             });
   };
   return {best_of(Cipher::chacha20_poly1305), best_of(Cipher::aes_256_gcm)};
 }

@@ -14,7 +14,7 @@ struct AeadTiming {
 };
 
 struct AeadTimings {
-  std::array<AeadTiming, 4> all{};
+  std::array<AeadTiming, 2 * aead_providers.size()> all{};
   /// The fastest for each cipher.
   AeadProviders best() const;
   std::uint64_t bps(Cipher cipher, AeadProvider provider) const;

@@ -92,6 +92,7 @@ static void add(WorkerReport& all, WorkerReport one, const WorkerSeat& seat) {
   all.drops += one.drops;
   all.strays += one.strays;
   all.loop.name = one.loop.name;
+  if (!one.loop_why_not.empty()) all.loop_why_not = std::move(one.loop_why_not);
   all.loop.waits += one.loop.waits;
   std::ranges::move(one.loop.sockets, std::back_inserter(all.loop.sockets));
   for (InterfaceReport& interface : one.loop.interfaces) {

@@ -5,19 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <ctime>
 
 #include "dataplane/io/os_error.hpp"
 #include "dataplane/io/system_clock.hpp"
-#include "dataplane/super_frame.hpp"
 
 namespace mwtun {
-
-/// After ENOBUFS; a millisecond empties a few datagrams from the slowest queue worth using.
-static constexpr Duration no_buffers_pause = milliseconds(1);
-/// Errors from recvmmsg without one success between them after which a socket is given up.
-static constexpr unsigned errors_in_a_row_max = 1000;
 
 Result<std::unique_ptr<EpollLoop>> EpollLoop::open(SlabPool& slabs, Timer timer) {
   Fd epoll(epoll_create1(EPOLL_CLOEXEC));
@@ -26,7 +19,7 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::open(SlabPool& slabs, Timer timer)
 }
 
 EpollLoop::EpollLoop(SlabPool& slabs, Fd epoll, Timer timer)
-    : slabs_(slabs), epoll_(std::move(epoll)), arena_(new std::uint8_t[arena_bytes]) {
+    : interfaces_(slabs), epoll_(std::move(epoll)) {
   timespec zero{};
   epoll_event event{};
   const bool missing = epoll_pwait2(epoll_.get(), &event, 1, &zero, nullptr) < 0 && errno == ENOSYS;
@@ -56,28 +49,23 @@ void EpollLoop::modify(SocketSlot& slot, bool waits_writable) {
 }
 
 void EpollLoop::put_socket(NumberedSocket socket) {
-  const std::size_t index = index_of(socket.id);
-  if (sockets_.size() <= index) sockets_.resize(index + 1);
-  sockets_[index].reset();  // Closed, and with that out of the epoll set.
-  add(socket.socket.fd(), Source::socket, index, EPOLLIN);
-  sockets_[index].reset(new SocketSlot{socket.id, std::move(socket.socket)});
+  sockets_.drop(socket.id);  // Closed, and with that out of the epoll set.
+  add(socket.socket.fd(), Source::socket, index_of(socket.id), EPOLLIN);
+  sockets_.put(socket.id, std::move(socket.socket));
 }
 
 void EpollLoop::remove_socket(SocketId socket) {
-  if (index_of(socket) < sockets_.size()) sockets_[index_of(socket)].reset();
+  sockets_.drop(socket);
 }
 
 void EpollLoop::put_interface(PeerId peer, Tap tap) {
-  const std::size_t index = index_of(peer);
-  if (interfaces_.size() <= index) interfaces_.resize(index + 1);
-  interfaces_[index].reset();
-  add(tap.fd(), Source::interface, index, EPOLLIN);
-  interfaces_[index].reset(new InterfaceSlot{peer, std::move(tap)});
+  interfaces_.drop(peer);
+  add(tap.fd(), Source::interface, index_of(peer), EPOLLIN);
+  interfaces_.put(peer, std::move(tap));
 }
 
 void EpollLoop::set_carrier(PeerId peer, bool on) {
-  const std::size_t index = index_of(peer);
-  if (index < interfaces_.size() && interfaces_[index]) interfaces_[index]->tap.set_carrier(on);
+  interfaces_.set_carrier(peer, on);
 }
 
 void EpollLoop::watch(int fd) {
@@ -115,12 +103,12 @@ std::size_t EpollLoop::wait(Instant deadline) {
 }
 
 Instant EpollLoop::run(Instant deadline, LoopHandler& handler) {
-  const std::size_t count = wait(std::min(deadline, retry_at_));
+  const std::size_t count = wait(std::min(deadline, sockets_.retry_at()));
   // Interfaces first: the queue that grows under load shall be ours, not the kernel's.
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint64_t tag = ready_[i].data.u64;
     if (tag >> 32 == static_cast<std::uint64_t>(Source::interface)) {
-      read_interface(tag & UINT32_MAX, handler);
+      read_interface(static_cast<PeerId>(tag & UINT32_MAX), handler);
     }
   }
   for (std::size_t i = 0; i < count; ++i) {
@@ -132,94 +120,32 @@ Instant EpollLoop::run(Instant deadline, LoopHandler& handler) {
     }
     if (tag >> 32 == static_cast<std::uint64_t>(Source::watched)) handler.on_watched();
     if (tag >> 32 != static_cast<std::uint64_t>(Source::socket)) continue;
-    const std::size_t id = tag & UINT32_MAX;
+    const auto id = static_cast<SocketId>(tag & UINT32_MAX);
     const std::uint32_t events = ready_[i].events;
-    if (id >= sockets_.size() || sockets_[id] == nullptr) continue;
-    if ((events & (EPOLLERR | EPOLLHUP)) != 0) tell_icmp_error(*sockets_[id], handler);
-    if ((events & EPOLLIN) != 0) read_socket(id, handler);
-    if ((events & EPOLLOUT) != 0 && sockets_[id] != nullptr) {
-      modify(*sockets_[id], false);
-      handler.on_writable(sockets_[id]->id, monotonic_now());
+    if (sockets_.find(id) == nullptr) continue;
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) tell_icmp_error(*sockets_.find(id), handler);
+    if ((events & EPOLLIN) != 0) read_socket(*sockets_.find(id), handler);
+    if (SocketSlot* slot = sockets_.find(id); (events & EPOLLOUT) != 0 && slot != nullptr) {
+      modify(*slot, false);
+      handler.on_writable(id, monotonic_now());
     }
   }
   const Instant now = monotonic_now();
-  if (retry_at_ <= now) {
-    retry_at_ = never;
-    for (const auto& slot : sockets_) {
-      if (slot == nullptr) continue;
-      if (slot->retry_at <= now) {
-        slot->retry_at = never;
-        handler.on_writable(slot->id, now);
-      }
-      retry_at_ = std::min(retry_at_, slot->retry_at);
-    }
-  }
+  sockets_.tell_retries(handler, now);
   return now;
 }
 
-void EpollLoop::read_interface(std::size_t peer, LoopHandler& handler) {
-  if (peer >= interfaces_.size() || interfaces_[peer] == nullptr) return;
-  InterfaceSlot& slot = *interfaces_[peer];
-  Instant now = monotonic_now();
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < frames_per_run && bytes < frame_bytes_per_run; ++i) {
-    if (i % 16 == 15) now = monotonic_now();
-    Frame frame;
-    frame.slab = slabs_.take();
-    if (!frame.slab) {
-      // Left in the kernel they would keep us awake, and grow old in a queue that is not ours.
-      if (!slot.tap.discard()) return;
-      ++slot.no_slab;
-      continue;
-    }
-    // What is longer than a slab goes on in a large one, right behind where its beginning will be.
-    MutableBytes more;
-    if (slot.tap.offload() != TapOffload::none) {
-      if (!large_) large_ = slabs_.take(super_frame_bytes_max);
-      if (large_) {
-        more = MutableBytes(large_.data(), large_.capacity()).subspan(frame.slab.capacity());
-      }
-    }
-    TapFrame read;
-    switch (slot.tap.read({frame.slab.data(), frame.slab.capacity()}, read, more)) {
-      case Tap::Read::frame:
-        frame.size = static_cast<std::uint32_t>(read.size);
-        frame.offload = read.offload;
-        bytes += read.size;
-        if (read.size > frame.slab.capacity()) make_one_piece(frame);
-        handler.on_frame(slot.peer, std::move(frame), now);
-        break;
-      case Tap::Read::skipped:
-        if (slot.tap.offload() != TapOffload::none && !large_) ++slot.no_slab;
-        break;
-      case Tap::Read::empty: return;
-      case Tap::Read::gone: return drop_interface(peer, handler);
-    }
-  }
+void EpollLoop::read_interface(PeerId peer, LoopHandler& handler) {
+  if (interfaces_.find(peer) == nullptr) return;
+  if (interfaces_.read(peer, handler) == InterfaceTable::Read::gone) drop_interface(peer, handler);
 }
 
-/// The beginning of the frame is in its slab and the end in large_. Most of them are much shorter
-/// than a large slab, which they would hold until they are acknowledged.
-void EpollLoop::make_one_piece(Frame& frame) {
-  const std::uint32_t beginning = frame.slab.capacity();
-  SlabRef fitting = slabs_.take(frame.size);
-  if (fitting && fitting.capacity() < large_.capacity()) {
-    std::memcpy(fitting.data() + beginning, large_.data() + beginning, frame.size - beginning);
-  } else {
-    fitting = std::move(large_);
-  }
-  std::memcpy(fitting.data(), frame.slab.data(), beginning);
-  frame.slab = std::move(fitting);
+void EpollLoop::drop_interface(PeerId peer, LoopHandler& handler) {
+  interfaces_.drop(peer);
+  handler.on_interface_gone(peer);
 }
 
-void EpollLoop::drop_interface(std::size_t peer, LoopHandler& handler) {
-  const PeerId id = interfaces_[peer]->peer;
-  interfaces_[peer].reset();
-  handler.on_interface_gone(id);
-}
-
-void EpollLoop::read_socket(std::size_t id, LoopHandler& handler) {
-  SocketSlot& slot = *sockets_[id];
+void EpollLoop::read_socket(SocketSlot& slot, LoopHandler& handler) {
   std::size_t datagrams = 0;
   while (datagrams < datagrams_per_run) {
     const UdpSocket::Receive outcome = slot.socket.receive(received_);
@@ -229,7 +155,7 @@ void EpollLoop::read_socket(std::size_t id, LoopHandler& handler) {
       tell_icmp_error(slot, handler);
       if (++slot.errors_in_a_row < errors_in_a_row_max) continue;
       const SocketId gone = slot.id;
-      sockets_[id].reset();
+      sockets_.drop(gone);
       return handler.on_socket_gone(gone, error);
     }
     slot.errors_in_a_row = 0;
@@ -244,126 +170,35 @@ void EpollLoop::read_socket(std::size_t id, LoopHandler& handler) {
   }
 }
 
-void EpollLoop::tell_icmp_error(SocketSlot& slot, LoopHandler& handler) {
-  if (const auto error = slot.socket.take_icmp_error()) handler.on_icmp_error(slot.id, *error);
-}
-
 MutableBytes EpollLoop::send_room() {
-  if (queued_count_ == send_batch_max || arena_bytes - arena_used_ < datagram_bytes_max) return {};
-  return {arena_.get() + arena_used_, arena_bytes - arena_used_};
+  return queue_.room();
 }
 
 void EpollLoop::queue(const OutgoingDatagram& datagram) {
-  MWTUN_ASSERT(queued_count_ < send_batch_max && datagram.size <= arena_bytes - arena_used_);
-  queued_[queued_count_] = datagram;
-  queued_at_[queued_count_++] = arena_used_;
-  arena_used_ += datagram.size;
+  queue_.add(datagram);
 }
 
 void EpollLoop::flush(LoopHandler& handler) {
-  // Few paths, so looking through all datagrams for each costs less than sorting. Those of one path
-  // stand side by side then, which GSO needs: a server has all links on one socket.
-  std::array<bool, send_batch_max> done{};
-  for (std::size_t first = 0; first < queued_count_; ++first) {
-    if (done[first]) continue;
-    const Path& path = queued_[first].path;
-    std::array<SendItem, send_batch_max> items;
-    std::array<std::size_t, send_batch_max> origins;
-    std::size_t count = 0;
-    for (std::size_t i = first; i < queued_count_; ++i) {
-      const OutgoingDatagram& datagram = queued_[i];
-      if (done[i] || datagram.path != path) continue;
-      done[i] = true;
-      items[count] = {datagram.path.local,
-                      datagram.path.remote,
-                      {arena_.get() + queued_at_[i], datagram.size},
-                      datagram.may_join};
-      origins[count++] = i;
-    }
-    SocketSlot* slot = socket_of(path.socket);
-    std::array<SendFailure, send_batch_max> failures;
-    SendOutcome outcome;
-    if (slot != nullptr) {
-      outcome = slot->socket.send({items.data(), count}, failures);
-    } else {
-      for (; outcome.failures < count; ++outcome.failures) {
-        failures[outcome.failures] = {outcome.failures, SendError::unreachable};
-      }
-    }
-    const Instant now = outcome.failures > 0 ? monotonic_now() : Instant{};
-    for (std::size_t i = 0; i < outcome.failures; ++i) {
-      handler.on_send_error(queued_[origins[failures[i].index]].tag, failures[i].error, now);
-    }
-    if (slot == nullptr) continue;
+  for (const SendQueue::Group& group : queue_.arrange()) {
+    SocketSlot* slot = sockets_.find(group.path.socket);
+    const SendOutcome outcome = send_by_call(slot, group.items, group.tags, handler);
     if (outcome.buffer_full) modify(*slot, true);
-    if (outcome.queue_full) {
-      slot->retry_at = now + no_buffers_pause;
-      retry_at_ = std::min(retry_at_, slot->retry_at);
-    }
-    if (slot->socket.icmp_error_waiting()) tell_icmp_error(*slot, handler);
+    if (outcome.queue_full) sockets_.retry_later(*slot);
   }
-  queued_count_ = 0;
-  arena_used_ = 0;
+  queue_.clear();
 }
 
 void EpollLoop::write_frame(PeerId peer, const Frame& frame, LoopHandler& handler) {
-  const std::size_t index = index_of(peer);
-  if (index >= interfaces_.size() || interfaces_[index] == nullptr) return;
-  InterfaceSlot& slot = *interfaces_[index];
-  const bool super = frame.offload.gso != Offload::Gso::none;
-  const TapOffload able = slot.tap.offload();
-  const bool takes = super ? able == TapOffload::tcp_and_udp ||
-                                 (able == TapOffload::tcp && frame.offload.gso != Offload::Gso::udp)
-                           : able != TapOffload::none || frame.offload.plain();
-  Tap::Write outcome = Tap::Write::unfit;
-  if (takes) {
-    outcome = slot.tap.write(frame.bytes(), frame.offload);
-  } else if (!super) {
-    outcome = write_done(slot, frame);
-  }
-  if (outcome == Tap::Write::unfit) outcome = write_parts(slot, frame);
-  if (outcome == Tap::Write::gone) drop_interface(index, handler);
-}
-
-/// Writes an ordinary frame, as much done as the interface needs.
-Tap::Write EpollLoop::write_done(InterfaceSlot& slot, Frame frame) {
-  if (slot.tap.offload() == TapOffload::none) complete_checksum(frame);
-  return slot.tap.write(frame.bytes(), frame.offload);
-}
-
-/// For interfaces that do not take super-frames, and kernels that refuse some (6.6.44 and others).
-Tap::Write EpollLoop::write_parts(InterfaceSlot& slot, const Frame& frame) {
-  ++slot.super_frames_cut;
-  const SuperFrameCutter cutter(frame, 0);
-  for (std::uint32_t i = 0; i < cutter.parts(); ++i) {
-    std::optional<Frame> part = cutter.part(i, slabs_);
-    if (!part) {
-      ++slot.no_slab;
-      continue;
-    }
-    if (write_done(slot, std::move(*part)) == Tap::Write::gone) return Tap::Write::gone;
-  }
-  return Tap::Write::written;
+  if (interfaces_.find(peer) == nullptr) return;
+  if (!interfaces_.write(peer, frame)) drop_interface(peer, handler);
 }
 
 LoopReport EpollLoop::report() const {
   LoopReport report;
   report.name = timer_ ? "epoll+timerfd" : "epoll";
   report.waits = waits_;
-  for (const auto& slot : sockets_) {
-    if (slot == nullptr) continue;
-    const UdpSocket& socket = slot->socket;
-    report.sockets.push_back({slot->id, socket.bound(), socket.device(),
-                              socket.receive_buffer_bytes(), socket.send_buffer_bytes(),
-                              socket.receive_overruns(), socket.gso(), socket.gro(),
-                              socket.counters()});
-  }
-  for (const auto& slot : interfaces_) {
-    if (slot == nullptr) continue;
-    report.interfaces.push_back({slot->peer, slot->tap.name(), slot->tap.tun(), slot->tap.carrier(),
-                                 slot->no_slab, slot->super_frames_cut, slot->tap.offload(),
-                                 slot->tap.counters()});
-  }
+  sockets_.each([&](const SocketSlot& slot) { report.sockets.push_back(report_of(slot)); });
+  interfaces_.report(report.interfaces);
   return report;
 }
 

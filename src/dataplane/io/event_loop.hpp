@@ -93,6 +93,10 @@ class EventLoop {
   /// A frame the interface refuses is counted and gone.
   virtual void write_frame(PeerId peer, const Frame& frame, LoopHandler& handler) = 0;
 
+  /// The thread that used the loop leaves it for good: only report() may follow. Sockets closed
+  /// after this are closed at once.
+  virtual void leave() = 0;
+
   virtual LoopReport report() const = 0;
 };
 

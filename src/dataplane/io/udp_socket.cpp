@@ -196,18 +196,19 @@ UdpSocket::Receive UdpSocket::receive(ReceiveBatch& into) {
     return Receive::error;
   }
   into.count_ = static_cast<std::size_t>(got);
-  for (std::size_t i = 0; i < into.count_; ++i) describe(into, i);
+  for (std::size_t i = 0; i < into.count_; ++i) {
+    const Bytes payload{into.bytes_.get() + i * ReceiveBatch::buffer_bytes,
+                        into.headers_[i].msg_len};
+    describe(into.headers_[i].msg_hdr, payload, into.datagrams_);
+  }
   return got == 0 ? Receive::empty : Receive::some;
 }
 
-/// Adds what is in one buffer: a datagram, or several of one size (the last may be shorter).
-void UdpSocket::describe(ReceiveBatch& batch, std::size_t index) {
-  const msghdr& header = batch.headers_[index].msg_hdr;
+void UdpSocket::describe(const msghdr& header, Bytes payload, std::vector<ReceivedDatagram>& into) {
   ReceivedDatagram datagram;
   datagram.local = local_;
-  datagram.remote = from_sockaddr(batch.names_[index]);
-  Bytes left{batch.bytes_.get() + index * ReceiveBatch::buffer_bytes,
-             batch.headers_[index].msg_len};
+  datagram.remote = from_sockaddr(*static_cast<const sockaddr_storage*>(header.msg_name));
+  Bytes left = payload;
   std::size_t segment = left.size();
   // CMSG_NXTHDR wants a pointer to non-const; nothing is written.
   msghdr* walk = const_cast<msghdr*>(&header);
@@ -247,140 +248,49 @@ void UdpSocket::describe(ReceiveBatch& batch, std::size_t index) {
                          (left.empty() && (header.msg_flags & MSG_TRUNC) != 0);
     ++counters_.datagrams_in;
     if (datagram.truncated) ++counters_.truncated;
-    batch.datagrams_.push_back(datagram);
+    into.push_back(datagram);
   } while (!left.empty());
-}
-
-namespace {
-
-/// What the kernel takes as one piece: also less than a UDP length can say, headers included.
-constexpr std::size_t gso_bytes_max = 65'000;
-constexpr std::size_t gso_datagrams_max = 64;
-
-/// Room for the source address of a message and the size of its segments.
-struct SendControl {
-  alignas(cmsghdr) std::uint8_t bytes[CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(2)];
-};
-
-/// Items first..first+count-1, which the kernel takes as one message.
-struct Message {
-  std::size_t first = 0;
-  std::size_t count = 0;
-};
-
-/// Writes the address to send from; gives the size of the control data.
-std::size_t write_source(const Address& local, std::uint8_t* at) {
-  cmsghdr& part = *reinterpret_cast<cmsghdr*>(at);
-  if (local.family == Family::v4) {
-    in_pktinfo info{};
-    std::memcpy(&info.ipi_spec_dst, local.ip.data(), 4);
-    part.cmsg_level = IPPROTO_IP;
-    part.cmsg_type = IP_PKTINFO;
-    part.cmsg_len = CMSG_LEN(sizeof info);
-    std::memcpy(CMSG_DATA(&part), &info, sizeof info);
-    return CMSG_SPACE(sizeof info);
-  }
-  in6_pktinfo info{};
-  std::memcpy(&info.ipi6_addr, local.ip.data(), 16);
-  if (link_local(local)) info.ipi6_ifindex = local.scope;
-  part.cmsg_level = IPPROTO_IPV6;
-  part.cmsg_type = IPV6_PKTINFO;
-  part.cmsg_len = CMSG_LEN(sizeof info);
-  std::memcpy(CMSG_DATA(&part), &info, sizeof info);
-  return CMSG_SPACE(sizeof info);
-}
-
-std::size_t write_segment(std::size_t bytes, std::uint8_t* at) {
-  cmsghdr& part = *reinterpret_cast<cmsghdr*>(at);
-  const auto size = static_cast<std::uint16_t>(bytes);
-  part.cmsg_level = SOL_UDP;
-  part.cmsg_type = UDP_SEGMENT;
-  part.cmsg_len = CMSG_LEN(sizeof size);
-  std::memcpy(CMSG_DATA(&part), &size, sizeof size);
-  return CMSG_SPACE(sizeof size);
-}
-
-/// How many of the items can leave as one: of one size, but for the last, which may be shorter, and
-/// between the same addresses.
-std::size_t alike(std::span<const SendItem> items) {
-  const SendItem& head = items.front();
-  const std::size_t size = head.bytes.size();
-  if (size == 0 || !head.may_join) return 1;
-  std::size_t count = 1, bytes = size;
-  while (count < std::min(items.size(), gso_datagrams_max)) {
-    const SendItem& item = items[count];
-    if (!item.may_join || item.bytes.empty() || item.bytes.size() > size ||
-        item.remote != head.remote || item.local != head.local ||
-        bytes + item.bytes.size() > gso_bytes_max) {
-      break;
-    }
-    bytes += item.bytes.size();
-    ++count;
-    if (item.bytes.size() < size) break;
-  }
-  return count;
 }
 
 /// The kernel does not cut this on its way out: a device without checksums (EIO), or a size over
 /// the path's MTU, which is EINVAL or EMSGSIZE by its version.
-bool may_blame_gso(int error) {
+static bool may_blame_gso(int error) {
   return error == EIO || error == EINVAL || error == EMSGSIZE || error == EOPNOTSUPP;
 }
 
-}  // namespace
+void UdpSocket::add_messages(std::span<const SendItem> items, std::size_t begin, std::size_t single,
+                             SendMessages& into) const {
+  into.add(items, begin, gso_ ? single : items.size(),
+           choose_source_ ? bound_.family : Family::none);
+}
+
+void UdpSocket::count_sent(std::span<const SendItem> message) {
+  counters_.datagrams_out += message.size();
+  if (message.size() > 1) counters_.datagrams_cut += message.size();
+  for (const SendItem& item : message) counters_.bytes_out += item.bytes.size();
+}
 
 SendOutcome UdpSocket::send(std::span<const SendItem> items, std::span<SendFailure> failures) {
   MWTUN_ASSERT(items.size() <= send_batch_max && failures.size() >= items.size());
-  std::array<mmsghdr, send_batch_max> headers;
-  std::array<Message, send_batch_max> messages;
-  std::array<iovec, send_batch_max> pieces;
-  std::array<sockaddr_storage, send_batch_max> names;
-  std::array<SendControl, send_batch_max> controls;
-  std::size_t count = 0;
+  SendMessages messages;
   // Makes messages of all items from `begin` on; those before `single` go one by one.
   const auto prepare = [&](std::size_t begin, std::size_t single) {
-    count = 0;
-    for (std::size_t at = begin; at < items.size(); ++count) {
-      const std::size_t joined = gso_ && at >= single ? alike(items.subspan(at)) : 1;
-      messages[count] = {at, joined};
-      headers[count] = {};
-      msghdr& header = headers[count].msg_hdr;
-      header.msg_iov = &pieces[at];
-      header.msg_iovlen = joined;
-      header.msg_name = &names[count];
-      header.msg_namelen = to_sockaddr(items[at].remote, names[count]);
-      header.msg_control = controls[count].bytes;
-      if (choose_source_ && items[at].local.family == bound_.family) {
-        header.msg_controllen = write_source(items[at].local, controls[count].bytes);
-      }
-      if (joined > 1) {
-        header.msg_controllen +=
-            write_segment(items[at].bytes.size(), controls[count].bytes + header.msg_controllen);
-      }
-      if (header.msg_controllen == 0) header.msg_control = nullptr;
-      for (const std::size_t end = at + joined; at < end; ++at) {
-        // sendmsg only reads the bytes; iovec has no const of its own.
-        pieces[at] = {const_cast<std::uint8_t*>(items[at].bytes.data()), items[at].bytes.size()};
-      }
-    }
+    messages.clear();
+    add_messages(items, begin, single, messages);
   };
   prepare(0, 0);
 
   SendOutcome outcome;
   bool retried = false;
   std::size_t doubted = items.size();  // The first item of a message that was refused as a whole.
-  for (std::size_t next = 0; next < count;) {
+  for (std::size_t next = 0; next < messages.count();) {
     ++counters_.send_calls;
-    const int sent = sendmmsg(fd_.get(), headers.data() + next, static_cast<unsigned>(count - next),
-                              MSG_DONTWAIT);
+    const int sent = sendmmsg(fd_.get(), messages.headers() + next,
+                              static_cast<unsigned>(messages.count() - next), MSG_DONTWAIT);
     if (sent > 0) {
       for (const std::size_t end = next + static_cast<std::size_t>(sent); next < end; ++next) {
-        const Message& message = messages[next];
-        counters_.datagrams_out += message.count;
-        if (message.count > 1) counters_.datagrams_cut += message.count;
-        for (std::size_t i = 0; i < message.count; ++i) {
-          counters_.bytes_out += items[message.first + i].bytes.size();
-        }
+        const SendMessages::Range& message = messages[next];
+        count_sent(items.subspan(message.first, message.count));
         // By itself it goes, so the size was not what the kernel minded.
         if (message.first == doubted) gso_ = false;
       }
@@ -396,7 +306,7 @@ SendOutcome UdpSocket::send(std::span<const SendItem> items, std::span<SendFailu
       continue;
     }
     retried = false;
-    const Message refused = messages[next];
+    const SendMessages::Range refused = messages[next];
     if (refused.count > 1 && may_blame_gso(error)) {
       ++counters_.gso_refused;
       doubted = refused.first;

@@ -15,14 +15,13 @@
 #include "base/bytes.hpp"
 #include "base/result.hpp"
 #include "dataplane/io/fd.hpp"
+#include "dataplane/io/send_messages.hpp"
 #include "dataplane/node.hpp"
 
 namespace mwtun {
 
 /// Most buffers one recvmmsg fills: each with a datagram, or with several that came as one (GRO).
 inline constexpr std::size_t receive_batch_max = 16;
-/// Most datagrams one sendmmsg takes.
-inline constexpr std::size_t send_batch_max = 64;
 
 struct UdpSocketOptions {
   /// The family is needed. Any-address and port 0: the kernel chooses when it sends.
@@ -51,6 +50,11 @@ struct ReceivedDatagram {
   bool truncated = false;       // Longer than datagram_bytes_max.
 };
 
+/// Address of ours (v6), time stamp and size of a segment: what the kernel tells of a buffer.
+inline constexpr std::size_t inbound_control_bytes = 160;
+/// What the kernel joins is never longer. A shorter buffer would lose the end without a word.
+inline constexpr std::size_t inbound_buffer_bytes = 65'536;
+
 /// Buffers for recvmmsg; one a loop, shared by its sockets.
 class ReceiveBatch {
  public:
@@ -61,10 +65,8 @@ class ReceiveBatch {
 
  private:
   friend class UdpSocket;
-  /// Address of ours (v6), time stamp and size of a segment.
-  static constexpr std::size_t control_bytes = 160;
-  /// What the kernel joins is never longer. A shorter buffer would lose the end without a word.
-  static constexpr std::size_t buffer_bytes = 65'536;
+  static constexpr std::size_t control_bytes = inbound_control_bytes;
+  static constexpr std::size_t buffer_bytes = inbound_buffer_bytes;
   std::unique_ptr<std::uint8_t[]> bytes_;
   std::array<mmsghdr, receive_batch_max> headers_{};
   std::array<iovec, receive_batch_max> pieces_{};
@@ -74,13 +76,6 @@ class ReceiveBatch {
   std::size_t count_ = 0;  // Buffers filled.
 };
 
-/// One datagram to go out.
-struct SendItem {
-  Address local;  // Server sockets: the address to send from. None: let the kernel choose.
-  Address remote;
-  Bytes bytes;
-  bool may_join = true;  // Leave as one with its neighbours.
-};
 struct SendFailure {
   std::size_t index;  // Into the items.
   SendError error;
@@ -141,6 +136,20 @@ class UdpSocket {
   /// ENOBUFS: then all that is left is refused.
   SendOutcome send(std::span<const SendItem> items, std::span<SendFailure> failures);
 
+  /// For who receives and sends by other means than a call, as a ring: the two halves of receive()
+  /// and of send().
+  /// Adds what is in one buffer: a datagram, or several of one size (the last may be shorter).
+  /// @param header  name (a sockaddr_storage), control data and flags as the kernel filled them
+  void describe(const msghdr& header, Bytes payload, std::vector<ReceivedDatagram>& into);
+  /// Makes messages of the items from `begin` on; those before `single` go one by one.
+  void add_messages(std::span<const SendItem> items, std::size_t begin, std::size_t single,
+                    SendMessages& into) const;
+  /// One message went out.
+  void count_sent(std::span<const SendItem> message);
+  void count_send_call() { ++counters_.send_calls; }
+  void count_receive_call() { ++counters_.receive_calls; }
+  void count_receive_error() { ++counters_.receive_errors; }
+
   /// Empties the error queue, so that EPOLLERR rests. The last ICMP error since the last call.
   std::optional<IcmpError> take_icmp_error();
   /// send() came across an ICMP error that nobody has taken.
@@ -166,7 +175,6 @@ class UdpSocket {
  private:
   UdpSocket() = default;
   bool drain_error_queue();
-  void describe(ReceiveBatch& batch, std::size_t index);
 
   Fd fd_;
   Address local_;

@@ -44,10 +44,14 @@ Result<std::unique_ptr<Worker>> Worker::create(NodeConfig config, std::vector<Wo
   for (const PeerConfig& peer : config.peers) {
     slab_bytes = std::max(slab_bytes, slab_bytes_for(peer.mtu));
   }
+  for (const WorkerTap& tap : taps) {
+    config.peers[index_of(tap.peer)].joins_frames = tap.tap.offload() != TapOffload::none;
+  }
   std::unique_ptr<Worker> worker(new Worker(std::move(config), slab_bytes, options));
-  auto loop = EpollLoop::open(worker->slabs_);
-  if (!loop) return loop.error();
-  worker->loop_ = loop.take();
+  Result<OpenedLoop> opened = open_event_loop(options.loop, worker->slabs_);
+  if (!opened) return opened.error();
+  worker->loop_ = std::move(opened.value().loop);
+  worker->loop_why_not_ = std::move(opened.value().why_not);
   worker->loop_->watch(worker->commands_.fd());
   if (handovers != nullptr) {
     worker->handovers_ = handovers;
@@ -107,6 +111,7 @@ void Worker::run() {
   const Instant now = monotonic_now();
   node_->close(now);
   drain(now);
+  loop_->leave();
 }
 
 bool Worker::drain(Instant now) {
@@ -212,6 +217,7 @@ WorkerReport Worker::make_report(Instant now) const {
   report.drops += drops_;
   report.strays = strays_;
   report.loop = loop_->report();
+  report.loop_why_not = loop_why_not_;
   report.slab_bytes = slabs_.slab_bytes();
   report.slabs_in_use = slabs_.in_use();
   report.slabs_grown = slabs_.grown();

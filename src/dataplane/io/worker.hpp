@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "dataplane/carrier.hpp"
-#include "dataplane/io/epoll_loop.hpp"
 #include "dataplane/io/handover.hpp"
 #include "dataplane/io/link_command.hpp"
 #include "dataplane/io/mailbox.hpp"
+#include "dataplane/io/open_event_loop.hpp"
 #include "dataplane/io/os_entropy.hpp"
 #include "dataplane/node.hpp"
 
@@ -24,6 +24,7 @@ struct WorkerReport {
   DropCounters drops;  // Those of no peer.
   std::uint64_t strays = 0;  // Datagrams that came to this worker and were another's.
   LoopReport loop;
+  std::string loop_why_not;  // It is not the one that was asked for; empty: it is.
   std::uint32_t slab_bytes = 0;
   std::size_t slabs_in_use = 0;
   std::size_t slabs_grown = 0;
@@ -57,6 +58,7 @@ struct WorkerTap {
 };
 
 struct WorkerOptions {
+  LoopKind loop = LoopKind::automatic;
   /// Bound on the memory of frames: read, queued, kept for repair and put together.
   std::size_t slab_memory_bytes_max = 128 << 20;
   /// The same for those longer than an ordinary frame.
@@ -132,6 +134,7 @@ class Worker : private LoopHandler {
   SlabPool medium_slabs_;
   SlabPool slabs_;
   std::unique_ptr<EventLoop> loop_;
+  std::string loop_why_not_;
   std::optional<Node> node_;       // After the pool and the loop: its frames are given back first.
   std::vector<Carrier> carriers_;  // Index: PeerId.
   std::vector<Instant> icmp_told_at_;  // Index: SocketId.

@@ -236,6 +236,8 @@ TEST_CASE("a bad value at the top of the file is refused where it stands") {
       {top("workers = \"auto\""), "2:11: workers is a text"},
       {top("threads = 2"), "2:1: unknown key \"threads\"; did you mean \"workers\"?"},
       {top("profile = \"routr\""), "2:11: profile = \"routr\" is unknown"},
+      {top("event_loop = \"uring\""),
+       "2:14: event_loop = \"uring\" is unknown; use \"auto\", \"epoll\" or \"io_uring\""},
       {top("state_dir = 7"), "2:13: state_dir is a whole number; write a text in quotes"},
       {top("log = \"loud\""),
        "2:7: log = \"loud\" is unknown; use \"warn\", \"info\" or \"debug\""},
@@ -589,6 +591,13 @@ TEST_CASE("keys are read once each and none of them is in a message") {
   CHECK(keys.reads == 2);
   CHECK(config.error().message.find(to_base64(key_of_seed(1).view())) == std::string::npos);
   CHECK(config.error().message.find(to_base64(key_of_seed(2).view())) == std::string::npos);
+}
+
+TEST_CASE("the event loop is one of two, or the program's choice when none is named") {
+  CHECK(good(top("log = \"info\"")).event_loop == LoopKind::automatic);
+  CHECK(good(top("event_loop = \"auto\"")).event_loop == LoopKind::automatic);
+  CHECK(good(top("event_loop = \"epoll\"")).event_loop == LoopKind::epoll);
+  CHECK(good(top("event_loop = \"io_uring\"")).event_loop == LoopKind::io_uring);
 }
 
 TEST_CASE("a profile is one of two, and by the machine when none is named") {

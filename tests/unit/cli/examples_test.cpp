@@ -47,6 +47,7 @@ TEST_CASE("the manual names every key of the configuration and every exit code")
                            "control",
                            "state_dir",
                            "profile",
+                           "event_loop",
                            "listen",
                            "log",
                            "name",

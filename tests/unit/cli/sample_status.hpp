@@ -77,7 +77,7 @@ inline StatusReport sample_status() {
   vps.worker = 3;
   vps.queued_frames = 5;
   vps.reordering_frames = 6;
-  vps.totals = {1'000'000, 1'500'000'000, 2'000'000, 123'456'789'012, 77};
+  vps.totals = {1'000'000, 1'500'000'000, 2'000'000, 123'456'789'012, 77, 900, 30};
   vps.drops = {{"queue-full", 3}, {"replayed", 1}};
   vps.links = {dsl, lte, wifi};
   settle_shares(vps.links);

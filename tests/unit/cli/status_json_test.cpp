@@ -16,7 +16,7 @@ static const char* const golden =
     R"("rekeys":2300,"interface":"mwt0","interface_kind":"tap","carrier":true,"inner_mtu_bytes":1500,)"
     R"("scheduler":"adaptive","endpoint":"vps.example.net:4649","worker":3,"queued_frames":5,"reordering_frames":6,)"
     R"("totals":{"frames_sent":1000000,"frame_bytes_sent":1500000000,"frames_received":2000000,)"
-    R"("frame_bytes_received":123456789012,"frames_ecn_marked":77},)"
+    R"("frame_bytes_received":123456789012,"frames_ecn_marked":77,"frames_joined":900,"super_frames_made":30},)"
     R"("drops":{"queue-full":3,"replayed":1},"links":[)"
     R"({"id":0,"name":"dsl","state":"up","reason":null,"state_age_ms":360000,"held_ms":12000,"suspect":true,"role":"normal",)"
     R"("metered":false,"weight":2,"priority":0,"local":"192.0.2.10:40001","remote":"198.51.100.7:4649",)"

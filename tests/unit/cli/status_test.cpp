@@ -130,8 +130,8 @@ TEST_CASE("the table says which link is bad, and why, in aligned columns with un
         "  wifi  –       down   1 d 01:01         –          –          –        –       "
         " –        –          –      –  –                  no address or interface to sen"
         "d from; the log says which\n"
-        "  received 2000000 frames (123 GB), sent 1000000 frames (1.5 GB), 77 marked to s"
-        "low down\n"
+        "  received 2000000 frames (123 GB), 900 of them joined to 30 super-frames, sent 1"
+        "000000 frames (1.5 GB), 77 marked to slow down\n"
         "  dropped: queue-full 3, replayed 1\n"
         "\n"
         "dropped, of no peer: forged 2\n");
@@ -175,7 +175,7 @@ TEST_CASE("the core's report becomes a status in this interface's words") {
   report.rekeys = 1;
   report.cipher = Cipher::aes_256_gcm;
   report.mtu = 1400;
-  report.frames = {10, 1000, 20, 2000, 3};
+  report.frames = {10, 1000, 20, 2000, 3, 8, 2};
   report.drops.add(Drop::queue_full, 7);
   report.links.resize(2);
   report.links[0].id = LinkId{0};
@@ -209,7 +209,7 @@ TEST_CASE("the core's report becomes a status in this interface's words") {
   CHECK(status.cipher == "aes-256-gcm");
   CHECK(status.inner_mtu_bytes == 1400);
   CHECK(status.endpoint == "vps.example.net:4649");
-  CHECK(status.totals == TotalsStatus{10, 1000, 20, 2000, 3});
+  CHECK(status.totals == TotalsStatus{10, 1000, 20, 2000, 3, 8, 2});
   CHECK(status.drops == std::vector<NamedCount>{{"queue-full", 7}});
   REQUIRE(status.links.size() == 2);
   const LinkStatus& dsl = status.links[0];

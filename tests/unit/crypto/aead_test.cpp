@@ -24,7 +24,7 @@ struct Choice {
 static std::vector<Choice> choices() {
   std::vector<Choice> list;
   for (const Cipher cipher : ciphers()) {
-    for (const AeadProvider provider : {AeadProvider::libsodium, AeadProvider::libcrypto}) {
+    for (const AeadProvider provider : aead_providers) {
       if (available(provider, cipher)) list.push_back({cipher, provider});
     }
   }
@@ -74,6 +74,25 @@ TEST_CASE("sealing in place gives the same bytes as sealing elsewhere") {
   }
 }
 
+TEST_CASE("a text in pieces is sealed to the same bytes as in one") {
+  SeededEntropy entropy(8);
+  for (const auto& [cipher, provider] : choices()) {
+    const AeadKey key(cipher, random_key(entropy), provider);
+    for (std::size_t size = 0; size <= 2100; size += size < 400 ? 1 : 53) {
+      const auto plain = random_bytes(size, entropy), aad = random_bytes(10, entropy);
+      std::vector<std::uint8_t> whole(size + aead_tag_bytes), in_pieces(whole);
+      key.seal(7, aad, plain, whole);
+      std::vector<Bytes> pieces;
+      for (std::size_t at = 0, take = 0; at < size; at += take) {
+        take = std::min<std::size_t>(size - at, entropy.u64() % (size / 3 + 2));
+        pieces.push_back(Bytes(plain).subspan(at, take));
+      }
+      key.seal(7, aad, pieces, in_pieces);
+      REQUIRE(in_pieces == whole);
+    }
+  }
+}
+
 TEST_CASE("no flipped bit of a sealed datagram or its header opens") {
   SeededEntropy entropy(3);
   for (const auto& [cipher, provider] : choices()) {
@@ -100,16 +119,17 @@ TEST_CASE("no flipped bit of a sealed datagram or its header opens") {
   }
 }
 
-TEST_CASE("both libraries make the same bytes and open each other's") {
+static void check_same_bytes(AeadProvider provider) {
   SeededEntropy entropy(6);
   for (const Cipher cipher : ciphers()) {
-    if (!available(AeadProvider::libcrypto, cipher)) {
-      WARN("built without libcrypto, or it cannot do " << to_string(cipher) << ": not compared");
+    if (!available(provider, cipher)) {
+      WARN("built without " << to_string(provider) << ", or it cannot do " << to_string(cipher)
+                            << ": not compared");
       continue;
     }
     const Secret<32> noise_key = random_key(entropy);
     const AeadKey one(cipher, noise_key, AeadProvider::libsodium);
-    const AeadKey other(cipher, noise_key, AeadProvider::libcrypto);
+    const AeadKey other(cipher, noise_key, provider);
     for (std::size_t size = 0; size <= 2100; size += size < 300 ? 1 : 53) {
       const auto plain = random_bytes(size, entropy), aad = random_bytes(size % 40, entropy);
       std::vector<std::uint8_t> by_one(size + aead_tag_bytes), by_other(by_one), opened(size);
@@ -123,6 +143,11 @@ TEST_CASE("both libraries make the same bytes and open each other's") {
       REQUIRE(one.open(size + 5000, aad, by_other, opened));
     }
   }
+}
+
+TEST_CASE("all libraries make the same bytes and open each other's") {
+  check_same_bytes(AeadProvider::libcrypto);
+  check_same_bytes(AeadProvider::ipsec_mb);
 }
 
 TEST_CASE("a forged datagram leaves nothing of its text behind") {

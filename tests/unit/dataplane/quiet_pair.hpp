@@ -58,6 +58,7 @@ class QuietPair {
   LinkReport link(std::size_t end, std::size_t id) const {
     return ends_[end]->report({}, now_).links.at(id);
   }
+  PeerReport report(std::size_t end) const { return ends_[end]->report({}, now_); }
   /// An IPv4 packet of UDP; `flow` is its source port.
   void send_frame(std::size_t end, std::uint8_t dscp = 0, std::uint16_t flow = 1000,
                   std::uint32_t bytes = 100) {

@@ -7,11 +7,15 @@ using namespace mwtun;
 TEST_CASE("the library that was the fastest is chosen, for each cipher by itself", "[io]") {
   constexpr Cipher chacha = Cipher::chacha20_poly1305, aes = Cipher::aes_256_gcm;
   constexpr AeadProvider sodium = AeadProvider::libsodium, libcrypto = AeadProvider::libcrypto;
+  constexpr AeadProvider ipsec_mb = AeadProvider::ipsec_mb;
   AeadTimings timings;
   timings.all = {{{chacha, sodium, 700},
                   {chacha, libcrypto, 600},
                   {aes, sodium, 1200},
-                  {aes, libcrypto, 2300}}};
+                  {aes, libcrypto, 2300},
+                  {aes, ipsec_mb, 9000}}};
+  CHECK(timings.best() == AeadProviders{sodium, ipsec_mb});
+  timings.all[4].bps = 0;
   CHECK(timings.best() == AeadProviders{sodium, libcrypto});
   timings.all[3].bps = 0;
   CHECK(timings.best() == AeadProviders{sodium, sodium});

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "dataplane/io/socket_address.hpp"
+#include "loop_rig.hpp"
 
 namespace mwtun::testing {
 
@@ -50,6 +51,17 @@ bool eventually(int fd, const std::function<bool()>& step) {
     readable(fd, milliseconds(5));
   }
   return true;
+}
+
+std::vector<LoopKind> loops_here() {
+  static const std::string missing = [] {
+    SlabPool slabs(2048, 4);
+    auto opened = open_event_loop(LoopKind::io_uring, slabs);
+    return opened.ok() ? opened.value().why_not : opened.error().message;
+  }();
+  if (missing.empty()) return {LoopKind::epoll, LoopKind::io_uring};
+  WARN("not with io_uring: " << missing);
+  return {LoopKind::epoll};
 }
 
 static Netlink open_netlink() {

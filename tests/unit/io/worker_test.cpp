@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "loop_rig.hpp"
 #include "worker_parts.hpp"
 
 using namespace mwtun;
@@ -28,10 +29,13 @@ NodeConfig config_of(bool client) {
   return config;
 }
 
-std::unique_ptr<Worker> make_worker(Lab& lab, bool client, std::vector<NumberedSocket> sockets) {
+std::unique_ptr<Worker> make_worker(Lab& lab, LoopKind loop, bool client,
+                                    std::vector<NumberedSocket> sockets) {
   std::vector<WorkerTap> taps;
   taps.push_back(make_tap(lab, PeerId{0}, client ? "mioc" : "mios"));
-  auto worker = Worker::create(config_of(client), std::move(taps), std::move(sockets), {});
+  WorkerOptions options;
+  options.loop = loop;
+  auto worker = Worker::create(config_of(client), std::move(taps), std::move(sockets), options);
   if (!worker.ok()) FAIL(worker.error().message);
   return worker.take();
 }
@@ -40,13 +44,14 @@ std::unique_ptr<Worker> make_worker(Lab& lab, bool client, std::vector<NumberedS
 
 TEST_CASE("two workers carry frames between their interfaces over both links") {
   REQUIRE(crypto_start());
-  in_namespace([] {
+  const LoopKind loop = each_loop();
+  in_namespace([loop] {
     Lab lab;
     std::vector<std::string> warnings;
     auto listeners = open_listeners({parse_address("127.0.0.1:4649")}, 1 << 20, 1, warnings);
     if (!listeners.ok()) FAIL(listeners.error().message);
-    auto server = make_worker(lab, false, std::move(listeners.value()[0]));
-    auto client = make_worker(lab, true, {});
+    auto server = make_worker(lab, loop, false, std::move(listeners.value()[0]));
+    auto client = make_worker(lab, loop, true, {});
     server->start();
     client->start();
     for (std::uint8_t link = 0; link < 2; ++link) {
@@ -73,6 +78,7 @@ TEST_CASE("two workers carry frames between their interfaces over both links") {
     auto answer = client->request_report();
     REQUIRE(answer.wait_for(std::chrono::seconds(2)) == std::future_status::ready);
     const WorkerReport report = answer.get();
+    CHECK((std::string(report.loop.name) == "io_uring") == (loop == LoopKind::io_uring));
     REQUIRE(report.peers.size() == 1);
     CHECK(report.peers[0].session);
     CHECK(report.peers[0].links.size() == 2);
@@ -104,10 +110,11 @@ TEST_CASE("two workers carry frames between their interfaces over both links") {
 
 TEST_CASE("a worker that was never started, or has no peer to talk to, ends cleanly") {
   REQUIRE(crypto_start());
-  in_namespace([] {
+  const LoopKind loop = each_loop();
+  in_namespace([loop] {
     Lab lab;
-    make_worker(lab, false, {});
-    auto alone = make_worker(lab, true, {});
+    make_worker(lab, loop, false, {});
+    auto alone = make_worker(lab, loop, true, {});
     alone->start();
     auto answer = alone->request_report();
     REQUIRE(answer.wait_for(std::chrono::seconds(2)) == std::future_status::ready);

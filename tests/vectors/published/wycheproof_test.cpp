@@ -66,7 +66,7 @@ bool run_cipher(Cipher cipher, const Json& test) {
     return false;
   }
   std::copy(iv.begin(), iv.end(), nonce.begin());
-  for (const AeadProvider provider : {AeadProvider::libsodium, AeadProvider::libcrypto}) {
+  for (const AeadProvider provider : aead_providers) {
     if (!available(provider, cipher)) continue;
     const AeadEngine engine(cipher, Secret<32>::copy_of(key), provider);
     REQUIRE(engine.provider() == provider);

@@ -1,0 +1,81 @@
+#include "dataplane/io/uring_loop.hpp"
+
+namespace mwtun {
+
+MutableBytes UringLoop::send_room() {
+  return queue_.room();
+}
+
+void UringLoop::queue(const OutgoingDatagram& datagram) {
+  queue_.add(datagram);
+}
+
+void UringLoop::flush(LoopHandler& handler) {
+  if (queue_.empty()) return;
+  start();
+  messages_.clear();
+  const std::span<const SendQueue::Group> groups = queue_.arrange();
+  std::array<std::size_t, send_batch_max + 1> first{};  // Messages of each group.
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    first[g] = messages_.count();
+    if (SocketSlot* slot = sockets_.find(groups[g].path.socket)) {
+      slot->socket.count_send_call();
+      slot->socket.add_messages(groups[g].items, 0, 0, messages_);
+      for (std::size_t m = first[g]; m < messages_.count(); ++m) {
+        io_uring_sqe& entry = ring_.next();
+        const int fd = slot->registered ? static_cast<int>(index_of(slot->id)) : slot->socket.fd();
+        // Done, or refused, within submit(): the kernel never waits with one of these.
+        io_uring_prep_sendmsg(&entry, fd, &messages_.headers()[m].msg_hdr, MSG_DONTWAIT);
+        if (slot->registered) entry.flags |= IOSQE_FIXED_FILE;
+        mark(entry, Source::send, m);
+      }
+    }
+    first[g + 1] = messages_.count();
+  }
+  sending_ = messages_.count();
+  if (sending_ > 0) ring_.submit();
+  harvest();
+  while (sending_ > 0) {
+    ring_.wait();
+    harvest();
+  }
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    if (SocketSlot* slot = sockets_.find(groups[g].path.socket)) {
+      settle(*slot, groups[g], first[g], first[g + 1], handler);
+    } else {
+      send_by_call(nullptr, groups[g].items, groups[g].tags, handler);
+    }
+  }
+  queue_.clear();
+}
+
+/// What the ring could not send goes by an ordinary call, which knows what to do about each error
+/// and about messages that the kernel does not cut.
+void UringLoop::settle(SocketSlot& slot, const SendQueue::Group& group, std::size_t first,
+                       std::size_t end, LoopHandler& handler) {
+  std::array<SendItem, send_batch_max> items;
+  std::array<DatagramTag, send_batch_max> tags;
+  std::size_t count = 0;
+  bool doubtful = false;
+  for (std::size_t m = first; m < end; ++m) {
+    const SendMessages::Range& range = messages_[m];
+    if (results_[m] >= 0) {
+      slot.socket.count_sent(group.items.subspan(range.first, range.count));
+      continue;
+    }
+    doubtful = doubtful || to_send_error(-results_[m]) != SendError::would_block;
+    for (std::size_t i = range.first; i < range.first + range.count; ++i, ++count) {
+      items[count] = group.items[i];
+      tags[count] = group.tags[i];
+    }
+  }
+  if (count == 0) return;
+  // An ICMP error is told to whichever message comes next, and now it is gone from the socket.
+  if (doubtful && !slot.socket.server()) tell_icmp_error(slot, handler);
+  const SendOutcome outcome =
+      send_by_call(&slot, {items.data(), count}, {tags.data(), count}, handler);
+  if (outcome.buffer_full) poll_out(slot);
+  if (outcome.queue_full) sockets_.retry_later(slot);
+}
+
+}  // namespace mwtun

@@ -1,0 +1,175 @@
+#include "dataplane/io/uring_open.hpp"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <cstddef>
+#include <string>
+#include <thread>
+
+#include "loop_rig.hpp"
+#include "support.hpp"
+
+using namespace mwtun;
+using namespace mwtun::testing;
+
+// What is special to the loop on io_uring; the rest is in event_loop_test.cpp.
+
+namespace {
+
+bool have_uring() {
+  const std::vector<LoopKind> loops = loops_here();
+  return std::find(loops.begin(), loops.end(), LoopKind::io_uring) != loops.end();
+}
+
+/// From now on this thread's system call fails so, with this first but one argument or (-1) any.
+bool forbid(unsigned call, int second_argument, int error) {
+  const unsigned refuse = SECCOMP_RET_ERRNO | static_cast<unsigned>(error);
+  const auto wanted = static_cast<unsigned>(second_argument);
+  const std::uint8_t otherwise = second_argument < 0 ? 0 : 1;
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, wanted, 0, otherwise),
+      BPF_STMT(BPF_RET | BPF_K, refuse),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{std::size(program), program};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("where io_uring is refused the loop is epoll, and the reason is told") {
+  if (!have_uring()) return;
+  struct Refusal {
+    unsigned call;
+    int second_argument;
+    int error;
+    const char* told;
+  };
+  const auto refusal = GENERATE(
+      Refusal{SYS_io_uring_setup, -1, ENOSYS, "built without"},
+      Refusal{SYS_io_uring_setup, -1, EPERM, "kernel.io_uring_disabled"},
+      Refusal{SYS_io_uring_setup, -1, EINVAL, "Linux 6.0 is needed"},  // Unknown flags.
+      Refusal{SYS_io_uring_setup, -1, ENOMEM, "locked memory"},
+      Refusal{SYS_io_uring_register, 22, EINVAL, "ring of buffers"});  // IORING_REGISTER_PBUF_RING.
+  bool filtered = false;
+  std::string name, why_not;
+  std::thread([&] {
+    filtered = forbid(refusal.call, refusal.second_argument, refusal.error);
+    SlabPool slabs(2048, 4);
+    auto opened = open_event_loop(LoopKind::io_uring, slabs);
+    if (!opened.ok()) return;
+    name = opened.value().loop->report().name;
+    why_not = opened.value().why_not;
+  }).join();
+  if (!filtered) {
+    WARN("skipped: needs seccomp filters");
+    return;
+  }
+  CHECK(name == "epoll");
+  CHECK_THAT(why_not, Catch::Contains(refusal.told));
+}
+
+TEST_CASE("the program's own choice is epoll, without a word") {
+  SlabPool slabs(2048, 4);
+  auto opened = open_event_loop(LoopKind::automatic, slabs);
+  REQUIRE(opened.ok());
+  CHECK(std::string(opened.value().loop->report().name) == "epoll");
+  CHECK(opened.value().why_not.empty());
+}
+
+TEST_CASE("more datagrams than there are buffers come whole and in order, again and again") {
+  if (!have_uring()) return;
+  Rig rig(LoopKind::io_uring);
+  // The ring knows the descriptors of sockets with low numbers only.
+  const unsigned sender = GENERATE(0u, 299u);
+  rig.add_socket(sender, "127.0.0.1");
+  const Address target = rig.add_socket(sender + 1, "127.0.0.1");
+  std::size_t sent = 0;
+  for (int round = 0; round < 3; ++round) {
+    // Of different sizes, so that none are joined.
+    for (std::size_t i = 0; i < 200; ++i, ++sent) {
+      const std::string bytes = std::to_string(sent) + std::string(1 + i % 7, '.');
+      if (rig.queue(sender, target, bytes)) continue;
+      rig.loop->flush(rig.seen);
+      rig.queue(sender, target, bytes);
+    }
+    rig.loop->flush(rig.seen);
+    REQUIRE(rig.run_until([&] { return rig.seen.datagrams.size() >= sent; }));
+  }
+  for (std::size_t i = 0; i < sent; ++i) {
+    CHECK(std::stoul(rig.seen.datagrams[i].bytes) == i);
+  }
+  CHECK(rig.loop->report().sockets[1].counters.receive_errors == 0);
+  // All buffers are there again, and the loop rests.
+  CHECK(rig.rests(milliseconds(2)));
+}
+
+TEST_CASE("a socket that is taken out while the kernel receives for it is gone at once") {
+  if (!have_uring()) return;
+  Rig rig(LoopKind::io_uring);
+  rig.add_socket(0, "127.0.0.1");
+  const Address other = rig.add_socket(2, "127.0.0.1");
+  for (int round = 0; round < 20; ++round) {
+    const Address target = rig.add_socket(1, "127.0.0.1");
+    rig.loop->run(monotonic_now(), rig.seen);
+    for (int i = 0; i < 40; ++i) rig.queue(0, target, std::string(1000, 'x'));
+    rig.loop->flush(rig.seen);
+    // Some of it has been handed over, some is in buffers, and the rest in the socket.
+    if (round % 2 == 0) rig.loop->run(monotonic_now() + seconds(1), rig.seen);
+    rig.loop->remove_socket(SocketId{1});
+    rig.seen.datagrams.clear();
+    // Its port is free.
+    UdpSocketOptions options;
+    options.bind = target;
+    auto again = UdpSocket::open(options);
+    if (!again.ok()) FAIL(again.error().message);
+    rig.queue(0, other, "y");
+    rig.loop->flush(rig.seen);
+    REQUIRE(rig.run_until([&] { return !rig.seen.datagrams.empty(); }));
+    CHECK(rig.seen.datagrams.size() == 1);
+    CHECK(rig.seen.datagrams[0].path.socket == SocketId{2});
+  }
+}
+
+TEST_CASE("one thread makes and fills the loop, another uses it, the first ends it") {
+  if (!have_uring()) return;
+  const bool leaves = GENERATE(true, false);
+  auto rig = std::make_unique<Rig>(LoopKind::io_uring);
+  rig->add_socket(0, "127.0.0.1");
+  const Address replaced = rig->add_socket(1, "127.0.0.1");
+  const Address target = rig->add_socket(1, "127.0.0.1");
+  CHECK(replaced != target);
+  bool arrived = false;
+  std::thread([&] {
+    rig->queue(0, target, "x");
+    rig->loop->flush(rig->seen);
+    arrived = rig->run_until([&] { return !rig->seen.datagrams.empty(); });
+    if (leaves) rig->loop->leave();
+  }).join();
+  CHECK(arrived);
+  // Requests of that thread ended with it: nothing is written to the buffers any more.
+  CHECK(rig->loop->report().sockets.size() == 2);
+  rig.reset();
+  if (!leaves) return;
+  UdpSocketOptions options;
+  options.bind = target;
+  CHECK(UdpSocket::open(options).ok());
+}
+
+TEST_CASE("a loop that was never used ends cleanly") {
+  if (!have_uring()) return;
+  Rig rig(LoopKind::io_uring);
+  rig.add_socket(0, "127.0.0.1");
+  rig.add_socket(0, "127.0.0.1");
+  rig.loop->remove_socket(SocketId{0});
+}
