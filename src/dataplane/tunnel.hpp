@@ -331,7 +331,7 @@ class Tunnel {
   Instant session_began_{};
   mutable Instant deadline_ = never;  // What poll_timeout() last said.
   Instant now_{};                     // Of the last input.
-  Instant quiet_at_ = never;          // Then no control and no repair wants to go; never: unknown.
+  Instant quiet_at_ = never;          // No control wants to go then; never: not known.
   Instant rtt_valid_from_{};          // Datagrams sent before are no measure of the round trip.
   LinkSet closing_;
   std::uint16_t mtu_;

@@ -41,10 +41,10 @@ std::optional<OutgoingDatagram> Tunnel::poll_datagram(MutableBytes room, Instant
     }
     if (quiet_at_ != now || flow_->out.floors_due()) {
       if (std::optional<OutgoingDatagram> datagram = poll_control(room, now)) return datagram;
-      if (add_session_control(now) || append_repair(now)) continue;
+      if (add_session_control(now)) continue;
       quiet_at_ = now;
     }
-    if (append_frame(now)) continue;
+    if (append_repair(now) || append_frame(now)) continue;
     for (std::unique_ptr<Link>& l : all_links()) {
       if (!l) continue;
       DatagramBuilder& builder = flow_->builders[index_of(l->id)];

@@ -1,5 +1,4 @@
 #pragma once
-#include <bit>
 #include <cstdint>
 
 #include "base/ids.hpp"
@@ -42,7 +41,6 @@ class LinkSet {
   }
   constexpr bool has(LinkId id) const { return (bits_ >> index_of(id) & 1) != 0; }
   constexpr bool empty() const { return bits_ == 0; }
-  constexpr int count() const { return std::popcount(bits_); }
   constexpr std::uint16_t bits() const { return bits_; }
   bool operator==(const LinkSet&) const = default;
 

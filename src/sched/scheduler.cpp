@@ -63,7 +63,6 @@ LinkSet Scheduler::striped(std::span<const LinkView> links) const {
 /// over before the farther one's frames would arrive, stays on the nearer one.
 LinkSet Scheduler::stripe(std::span<const LinkView> links, LinkSet among,
                           std::uint64_t backlog_bytes) const {
-  if (eligible_.count() == 1) return among;
   const LinkSet near = striped(links);
   Duration soonest = Duration::max();
   for (const LinkView& link : links) {
