@@ -38,6 +38,10 @@ constexpr unsigned worker_of(Bytes datagram, unsigned workers) {
   return worker_of_index(datagram[at], workers);
 }
 
+constexpr bool is_initiation(Bytes datagram) {
+  return !datagram.empty() && static_cast<wire::Type>(datagram[0] & 0x0f) == wire::Type::initiation;
+}
+
 /// Which of a process's workers one is. Peers are dealt out in turn; each worker numbers its own
 /// from 0.
 struct WorkerSeat {

@@ -11,7 +11,7 @@ namespace mwtun {
 std::optional<OutgoingDatagram> Tunnel::poll_control(MutableBytes room, Instant now) {
   for (std::unique_ptr<Link>& l : all_links()) {
     if (!l || l->current().sent.full() || !session_->current().may_seal(now)) continue;
-    if (l->answer_count > 0) {
+    while (l->answer_count > 0) {
       if (auto datagram = send_answer(*l, room, now)) return datagram;
     }
     if (l->candidate && l->candidate->want_challenge) {

@@ -12,8 +12,8 @@
 
 namespace mwtun {
 
-/// Full batches sent before the loop looks at what came in meanwhile.
-static constexpr int send_rounds_per_turn = 4;
+/// For saying goodbye: what cannot be sent by then is not waited for.
+static constexpr int close_batches_max = 8;
 /// Datagrams written with one reading of the clock; their send stamps have units of 16 µs.
 static constexpr unsigned datagrams_per_clock = 8;
 /// Of datagrams that came in as a batch, between which frames are written.
@@ -110,32 +110,32 @@ void Worker::run() {
   }
   const Instant now = monotonic_now();
   node_->close(now);
-  drain(now);
+  for (int batch = 0; batch < close_batches_max && drain(now); ++batch) {
+  }
   loop_->leave();
 }
 
 bool Worker::drain(Instant now) {
-  bool more = true;
-  for (int round = 0; more && round < send_rounds_per_turn; ++round) {
-    send_failed_ = false;
-    more = false;
-    unsigned written = 0;
-    for (;;) {
-      const MutableBytes room = loop_->send_room();
-      if (room.empty()) {
-        more = true;
-        break;
-      }
-      const auto datagram = node_->poll_datagram(room, now);
-      if (!datagram.has_value()) break;
-      loop_->queue(*datagram);
-      if (++written % datagrams_per_clock == 0) now = monotonic_now();
+  // One full batch, then a look at what came in meanwhile: with four a round trip beside a flow of 6
+  // Gbit/s took 2.4 ms in place of 1.0.
+  bool more = false;
+  send_failed_ = false;
+  unsigned written = 0;
+  for (;;) {
+    const MutableBytes room = loop_->send_room();
+    if (room.empty()) {
+      more = true;
+      break;
     }
-    if (written > 0) loop_->flush(*this);
-    // What a refused datagram carried may go out by another link.
-    more = more || send_failed_;
-    if (more) now = monotonic_now();
+    const auto datagram = node_->poll_datagram(room, now);
+    if (!datagram.has_value()) break;
+    loop_->queue(*datagram);
+    if (++written % datagrams_per_clock == 0) now = monotonic_now();
   }
+  if (written > 0) loop_->flush(*this);
+  // What a refused datagram carried may go out by another link.
+  more = more || send_failed_;
+  if (more) now = monotonic_now();
   deliver_frames();
   while (const auto event = node_->poll_event()) take_event(*event, now);
   while (const auto initiation = node_->poll_forward()) {
@@ -233,6 +233,11 @@ void Worker::on_datagram(const Path& path, Bytes datagram, Instant received, Ins
       hand_over(worker, StrayDatagram{path, {datagram.begin(), datagram.end()}, received});
       return;
     }
+  } else if (handovers_ != nullptr && is_initiation(datagram)) {
+    // Nobody begins a session with a link's own socket, and only one worker's limiter bounds those
+    // who try.
+    drops_.add(Drop::unauthenticated_handshake);
+    return;
   }
   take_in(path, datagram, received, now);
 }
