@@ -1,5 +1,6 @@
-"""A tunnel with nothing to do takes next to no processor time."""
+"""A tunnel with nothing to do takes next to no processor time, and with small sizes little memory."""
 
+import os
 import pathlib
 import sys
 import time
@@ -13,11 +14,21 @@ from lab.world import World
 
 SECONDS = 3
 SHARE_MAX = 0.04
+RESIDENT_MIB_MAX = 16
+
+
+def resident_mib(process):
+    """None: sanitizers have memory of their own."""
+    if "libasan" in pathlib.Path(f"/proc/{process.pid}/maps").read_text():
+        return None
+    pages = int(pathlib.Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def test(lab):
     world = World(lab.stage, lab.linkem)
     tunnel = world.tunnel(lab.program)
+    tunnel.client_top["profile"] = tunnel.server_top["profile"] = "router"
     tunnel.start_server()
 
     def measure(state, settle):
@@ -33,6 +44,10 @@ def test(lab):
     tunnel.wait_up()
     tunnel.wait_links_up()
     measure("idle", 1)
+    for process in (tunnel.client, tunnel.server):
+        mib = resident_mib(process)
+        if mib is not None:
+            lab.at_most(f"idle: {process.name}'s memory", mib, RESIDENT_MIB_MAX, " MiB")
     world.lines.cut("wan1")
     measure("one line dead", 2)
     world.lines.mend("wan1")
