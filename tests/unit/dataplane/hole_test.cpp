@@ -2,10 +2,12 @@
 
 #include "dataplane/in_lanes.hpp"
 #include "dataplane/wire.hpp"
+#include "support/seeded_entropy.hpp"
 #include "super_frame_maker.hpp"
 
 using namespace mwtun;
 using namespace mwtun::testing;
+using test::SeededEntropy;
 
 namespace {
 
@@ -23,6 +25,9 @@ struct Fixture : SuperFrameMaker {
   }
 
   void insert(const Frame& frame, std::uint32_t index, bool hole) {
+    insert(frame, index, hole, index);
+  }
+  void insert(const Frame& frame, std::uint32_t index, bool hole, std::uint32_t sequence) {
     InChunk chunk;
     chunk.slab = frame.slab;
     chunk.offset = index * piece_bytes;
@@ -36,7 +41,7 @@ struct Fixture : SuperFrameMaker {
     }
     if (hole && chunk.first) chunk.header_bytes = find_headers(frame.bytes())->payload_at;
     if (hole && !chunk.first) chunk.slab.reset();
-    lanes.insert(lane, index, std::move(chunk));
+    lanes.insert(lane, sequence, std::move(chunk));
   }
 
   /// Delivers what is there and says which bytes of the payload came.
@@ -97,6 +102,32 @@ TEST_CASE_METHOD(Fixture, "a super-frame that lost a piece arrives but for that 
     CHECK(missing <= lost_bytes + 2 * segment);
   }
   for (std::uint32_t i = 0; i < lost_bytes; ++i) CHECK_FALSE(here[lost_from - at.payload_at + i]);
+}
+
+TEST_CASE_METHOD(Fixture, "of pieces lost at random TCP misses their bytes, UDP at most twice them",
+                 "[hole]") {
+  const Kind kind = GENERATE(from_range(std::begin(kinds), std::end(kinds)));
+  SeededEntropy entropy(GENERATE(1u, 2u));
+  std::uint64_t lost_bytes = 0, missing = 0;
+  std::uint32_t sequence = 0;
+  for (int i = 0; i < 50; ++i) {
+    const Frame whole = make(kind, 11'000, segment);
+    const InnerHeaders at = *find_headers(whole.bytes());
+    for (std::uint32_t piece = 0; piece < pieces_of(whole); ++piece) {
+      const bool lost = entropy.u64() % 100 == 0;
+      insert(whole, piece, lost, sequence++);
+      const std::uint32_t from = piece * piece_bytes;
+      if (!lost) continue;
+      lost_bytes += std::min(from + piece_bytes, whole.size) - from;
+      if (piece == 0) lost_bytes -= at.payload_at;
+    }
+    const std::vector<bool> here = arrived(whole);
+    missing += static_cast<std::uint64_t>(std::count(here.begin(), here.end(), false));
+  }
+  INFO(kind << ": " << missing << " of " << lost_bytes);
+  REQUIRE(lost_bytes > 0);
+  CHECK(missing >= lost_bytes);
+  CHECK(missing <= (kind.tcp ? lost_bytes : 2 * lost_bytes));
 }
 
 TEST_CASE_METHOD(Fixture, "each stretch between several holes arrives", "[hole]") {
