@@ -81,6 +81,7 @@ void UringLoop::receive(SocketSlot& slot) {
   entry.buf_group = static_cast<std::uint16_t>(slot.id);
   mark(entry, Source::receive, index_of(slot.id));
   slot.receiving = true;
+  slot.interrupted = false;
   slot.asked_at = waits_;
 }
 
@@ -230,6 +231,7 @@ void UringLoop::take(const io_uring_cqe& entry) {
 
 void UringLoop::take_received(SocketSlot& slot, const io_uring_cqe& entry) {
   slot.receiving = (entry.flags & IORING_CQE_F_MORE) != 0;
+  slot.interrupted = !slot.receiving && entry.res >= 0;
   if ((entry.flags & IORING_CQE_F_BUFFER) != 0) {
     const auto buffer = static_cast<std::uint16_t>(entry.flags >> IORING_CQE_BUFFER_SHIFT);
     if (entry.res >= 0) {
@@ -281,7 +283,6 @@ void UringLoop::serve_sockets(LoopHandler& handler) {
   for (const SocketId id : serving_) {
     SocketSlot* slot = sockets_.find(id);
     if (slot == nullptr) continue;
-    slot->listed = false;
     if (slot->error != 0) serve_error(*slot, handler);
     if (slot->lost) {
       const int error = slot->error;
@@ -289,6 +290,7 @@ void UringLoop::serve_sockets(LoopHandler& handler) {
       handler.on_socket_gone(id, error);
       continue;
     }
+    slot->listed = false;
     read_socket(*slot, handler);
     receive(*slot);
     if (!slot->waits_writable || slot->polling_out) continue;
@@ -316,12 +318,27 @@ void UringLoop::serve_error(SocketSlot& slot, LoopHandler& handler) {
 }
 
 void UringLoop::read_socket(SocketSlot& slot, LoopHandler& handler) {
-  if (slot.arrived.empty()) return;
+  std::size_t datagrams = hand_over(slot, datagrams_per_run, handler);
+  // An empty datagram ends the request. What stands behind it shall not wait for the next turn.
+  while (slot.interrupted && datagrams < datagrams_per_run) {
+    receive(slot);
+    ring_.wait(Instant{}, Instant{});
+    slot.listed = true;  // It has its turn already.
+    harvest();
+    slot.listed = false;
+    datagrams += hand_over(slot, datagrams_per_run - datagrams, handler);
+  }
+  if (!slot.arrived.empty() || slot.error != 0) list(slot);
+}
+
+/// About `most` of the datagrams that arrived; gives their number.
+std::size_t UringLoop::hand_over(SocketSlot& slot, std::size_t most, LoopHandler& handler) {
+  if (slot.arrived.empty()) return 0;
   slot.errors_in_a_row = 0;
   slot.socket.count_receive_call();
   std::size_t datagrams = 0;
   ReceiveClock clock = ReceiveClock::sample();
-  for (std::size_t i = 1; datagrams < datagrams_per_run && !slot.arrived.empty(); ++i) {
+  for (std::size_t i = 1; datagrams < most && !slot.arrived.empty(); ++i) {
     const Arrival arrival = slot.arrived.pop_front();
     std::uint8_t* at = slot.buffers[arrival.buffer].data();
     auto* lead = reinterpret_cast<io_uring_recvmsg_out*>(at);
@@ -342,7 +359,7 @@ void UringLoop::read_socket(SocketSlot& slot, LoopHandler& handler) {
     }
     slot.buffers.give_back(arrival.buffer);
   }
-  if (!slot.arrived.empty()) list(slot);
+  return datagrams;
 }
 
 void UringLoop::write_frame(PeerId peer, const Frame& frame, LoopHandler& handler) {

@@ -53,6 +53,7 @@ class UringLoop : public EventLoop {
     bool polling_out = false;     // and one that tells when it is writable,
     bool waits_writable = false;  // for which somebody waits,
     bool writable = false;        // and which was told.
+    bool interrupted = false;     // Receiving ended, but not by an error.
     bool listed = false;          // In busy_.
     bool lost = false;            // For good, by `error`.
     int error = 0;                // What ended receiving, errno.
@@ -87,6 +88,7 @@ class UringLoop : public EventLoop {
   void serve_sockets(LoopHandler& handler);
   void serve_error(SocketSlot& slot, LoopHandler& handler);
   void read_socket(SocketSlot& slot, LoopHandler& handler);
+  std::size_t hand_over(SocketSlot& slot, std::size_t most, LoopHandler& handler);
   void drop_interface(PeerId peer, LoopHandler& handler);
   void settle(SocketSlot& slot, const SendQueue::Group& group, std::size_t first, std::size_t end,
               LoopHandler& handler);

@@ -108,6 +108,25 @@ TEST_CASE("one run hands over a bounded amount, and the rest comes next time") {
   }
 }
 
+TEST_CASE("empty datagrams hold up nothing that stands behind them") {
+  Rig rig;
+  rig.add_socket(0, "127.0.0.1");
+  const Address target = rig.add_socket(1, "127.0.0.1");
+  rig.loop->run(monotonic_now(), rig.seen);
+  std::vector<std::string> sent;
+  for (std::size_t i = 0; i < 60; ++i) {
+    sent.push_back(i % 3 == 0 ? std::to_string(i) : "");
+    REQUIRE(rig.queue(0, target, sent.back()));
+  }
+  rig.loop->flush(rig.seen);
+  for (int runs = 0; runs < 3 && rig.seen.datagrams.size() < sent.size(); ++runs) {
+    rig.loop->run(monotonic_now() + seconds(2), rig.seen);
+  }
+  REQUIRE(rig.seen.datagrams.size() == sent.size());
+  for (std::size_t i = 0; i < sent.size(); ++i) CHECK(rig.seen.datagrams[i].bytes == sent[i]);
+  CHECK(rig.rests(milliseconds(2)));
+}
+
 TEST_CASE("a socket that is flooded lets the others have their turn") {
   Rig rig;
   const Address flooded = rig.add_socket(1, "127.0.0.1");
