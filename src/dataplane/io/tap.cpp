@@ -182,7 +182,9 @@ Tap::Read Tap::read(MutableBytes room, TapFrame& frame, MutableBytes more) {
     if (errno == EAGAIN || errno == EINTR) return Read::empty;
     ++counters_.read_errors;
     // The interface was deleted under us; the descriptor will not come to life again.
-    return errno == EBADFD || errno == EIO || errno == EFAULT ? Read::gone : Read::empty;
+    if (errno == EBADFD || errno == EIO || errno == EFAULT) return Read::gone;
+    // Of this frame, which is lost. Nobody may be told again of those behind it.
+    return Read::skipped;
   }
   const std::size_t length = static_cast<std::size_t>(got) - (header_ ? sizeof header : 0);
   // The kernel cuts what does not fit without a word.

@@ -58,7 +58,7 @@ class Tap {
   enum class Read : std::uint8_t { frame, empty, skipped, gone };
   /// Reads one frame into `room`, which holds more than MTU + header_bytes_max, and what does not
   /// fit there into `more`. `frame` is set for Read::frame. `skipped`: one was there, but is of no
-  /// use; it is counted.
+  /// use or could not be read; it is counted.
   Read read(MutableBytes room, TapFrame& frame, MutableBytes more = {});
   /// Reads one frame and throws it away. False: there was none.
   bool discard();

@@ -1,16 +1,20 @@
 #include "support.hpp"
 
 #include <linux/fib_rules.h>
+#include <linux/filter.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/seccomp.h>
 #include <linux/veth.h>
 #include <net/if.h>
 #include <sched.h>
+#include <sys/prctl.h>
 
 #include <catch2/catch.hpp>
+#include <cstddef>
 #include <cstring>
 #include <exception>
 #include <thread>
@@ -51,6 +55,23 @@ bool eventually(int fd, const std::function<bool()>& step) {
     readable(fd, milliseconds(5));
   }
   return true;
+}
+
+bool forbid(unsigned call, int second_argument, int error) {
+  const unsigned refuse = SECCOMP_RET_ERRNO | static_cast<unsigned>(error);
+  const auto wanted = static_cast<unsigned>(second_argument);
+  const std::uint8_t otherwise = second_argument < 0 ? 0 : 1;
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, wanted, 0, otherwise),
+      BPF_STMT(BPF_RET | BPF_K, refuse),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{std::size(program), program};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
 
 std::vector<LoopKind> loops_here() {

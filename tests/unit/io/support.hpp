@@ -21,6 +21,10 @@ bool readable(int fd, Duration within = seconds(2));
 /// Calls `step` until it says true; gives up after two seconds. Waits for `fd` between calls.
 bool eventually(int fd, const std::function<bool()>& step);
 
+/// From now on this thread's system call fails so, with this second argument or (-1) any. False:
+/// not permitted.
+bool forbid(unsigned call, int second_argument, int error);
+
 /// Things to do with interfaces of the namespace one is in. All REQUIRE success.
 class Lab {
  public:

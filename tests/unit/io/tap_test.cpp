@@ -4,9 +4,11 @@
 #include <net/ethernet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <vector>
 
 #include "dataplane/io/socket_address.hpp"
@@ -258,6 +260,22 @@ TEST_CASE("errors of interfaces say how to mend them") {
     options.tun = true;
     options.settings.bridge = "br-lan";
     CHECK_THAT(message_of(options), Catch::Contains("layer 3"));
+  });
+}
+
+TEST_CASE("a frame that cannot be read is skipped and counted, and not taken for the last one") {
+  in_namespace([] {
+    Lab lab;
+    Tap tap = open_tap(lab, named("mio0"));
+    if (!forbid(SYS_readv, -1, ENOMEM)) {
+      WARN("skipped: needs seccomp filters");
+      return;
+    }
+    std::array<std::uint8_t, 2048> room;
+    TapFrame frame;
+    CHECK(tap.read(room, frame) == Tap::Read::skipped);
+    CHECK(tap.read(room, frame) == Tap::Read::skipped);
+    CHECK(tap.counters().read_errors == 2);
   });
 }
 

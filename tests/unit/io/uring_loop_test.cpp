@@ -1,14 +1,10 @@
 #include "dataplane/io/uring_open.hpp"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
-#include <cstddef>
 #include <string>
 #include <thread>
 
@@ -25,24 +21,6 @@ namespace {
 bool have_uring() {
   const std::vector<LoopKind> loops = loops_here();
   return std::find(loops.begin(), loops.end(), LoopKind::io_uring) != loops.end();
-}
-
-/// From now on this thread's system call fails so, with this first but one argument or (-1) any.
-bool forbid(unsigned call, int second_argument, int error) {
-  const unsigned refuse = SECCOMP_RET_ERRNO | static_cast<unsigned>(error);
-  const auto wanted = static_cast<unsigned>(second_argument);
-  const std::uint8_t otherwise = second_argument < 0 ? 0 : 1;
-  sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, wanted, 0, otherwise),
-      BPF_STMT(BPF_RET | BPF_K, refuse),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog filter{std::size(program), program};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
 
 }  // namespace
