@@ -60,6 +60,7 @@ class Runner {
   void watch(Descriptor& descriptor, void (Runner::*ready)());
   void take_notices();
   void take_notice(const WorkerNotice& notice);
+  void take_socket_gone(const SocketGone& gone);
   void take_event(const NodeEvent& event);
   void tend_links();
   void load_volumes(NodeConfig& node);
@@ -82,6 +83,7 @@ class Runner {
   std::deque<Descriptor> notices_fds_;
   std::optional<Descriptor> keeper_fd_;
   std::optional<ControlServer> control_;
+  std::vector<Address> listeners_;  // Index: SocketId, for the first of each worker's.
   std::vector<WorkerNotice> notices_;
   History history_;
   VolumeCaps volumes_;
@@ -175,7 +177,7 @@ Result<void> Runner::set_up() {
       open_listeners(config_.listen, sizes.buffer_bytes, wanted_workers(profile), warnings);
   if (!listeners) return listeners.error();
   for (const std::string& warning : warnings) log_.warn(LogClass::network, warning);
-  const auto first_link_socket = static_cast<std::uint16_t>(listeners.value()[0].size());
+  for (const NumberedSocket& one : listeners.value()[0]) listeners_.push_back(one.socket.bound());
 
   Result<std::vector<WorkerTap>> taps = open_taps();
   if (!taps) return taps.error();
@@ -188,7 +190,7 @@ Result<void> Runner::set_up() {
       Crew::create(std::move(node), taps.take(), listeners.take(), sizes.worker);
   if (!crew) return crew.error();
   crew_ = crew.take();
-  if (const Result<void> kept = open_keeper(SocketId{first_link_socket}, sizes.buffer_bytes); !kept)
+  if (const Result<void> kept = open_keeper(SocketId(listeners_.size()), sizes.buffer_bytes); !kept)
     return kept.error();
   return {};
 }
@@ -362,8 +364,18 @@ void Runner::take_notice(const WorkerNotice& notice) {
                     config_.peers[index_of(gone->peer)].name,
                     config_.peers[index_of(gone->peer)].interface));
   }
-  if (const auto* gone = std::get_if<SocketGone>(&notice); gone != nullptr && keeper_) {
-    keeper_->socket_gone(gone->socket, monotonic_now());
+  if (const auto* gone = std::get_if<SocketGone>(&notice)) take_socket_gone(*gone);
+}
+
+void Runner::take_socket_gone(const SocketGone& gone) {
+  if (index_of(gone.socket) < listeners_.size()) {
+    log_.error(LogClass::network,
+               fmt::format("the socket that listens on {} failed for good: {}; what comes to it is "
+                           "lost until SIGHUP or a restart makes it again",
+                           to_string(listeners_[index_of(gone.socket)]),
+                           std::strerror(gone.os_error)));
+  } else if (keeper_) {
+    keeper_->socket_gone(gone.socket, monotonic_now());
     arm_timer();
   }
 }
