@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "dataplane/io/system_clock.hpp"
@@ -82,6 +84,13 @@ void Crew::post(LinkCommand command) {
       command);
 }
 
+/// Adds what is not in there yet.
+static void join(std::string& all, const std::string& one, std::string_view between) {
+  if (one.empty() || all.find(one) != std::string::npos) return;
+  if (!all.empty()) all += between;
+  all += one;
+}
+
 /// Adds what one worker reports, in its own numbers, to the whole.
 static void add(WorkerReport& all, WorkerReport one, const WorkerSeat& seat) {
   all.taken = std::max(all.taken, one.taken);
@@ -91,8 +100,8 @@ static void add(WorkerReport& all, WorkerReport one, const WorkerSeat& seat) {
   }
   all.drops += one.drops;
   all.strays += one.strays;
-  all.loop.name = one.loop.name;
-  if (!one.loop_why_not.empty()) all.loop_why_not = std::move(one.loop_why_not);
+  join(all.loop.name, one.loop.name, ", ");
+  join(all.loop_why_not, one.loop_why_not, "; ");
   all.loop.waits += one.loop.waits;
   std::ranges::move(one.loop.sockets, std::back_inserter(all.loop.sockets));
   for (InterfaceReport& interface : one.loop.interfaces) {

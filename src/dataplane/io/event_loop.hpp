@@ -59,7 +59,7 @@ struct InterfaceReport {
 };
 
 struct LoopReport {
-  const char* name = "";
+  std::string name;
   std::uint64_t waits = 0;  // Times run() asked the kernel.
   std::vector<SocketReport> sockets;
   std::vector<InterfaceReport> interfaces;
