@@ -112,7 +112,7 @@ void UringLoop::cancel(Source source, std::size_t number, const bool& under_way)
   mark(entry, Source::cancel, number);
   ++cancelling_;
   while (under_way || cancelling_ > 0) {
-    ring_.wait();
+    ring_.wait(1);
     harvest();
   }
 }

@@ -1,5 +1,7 @@
 #include "dataplane/io/uring_loop.hpp"
 
+#include <cerrno>
+
 namespace mwtun {
 
 MutableBytes UringLoop::send_room() {
@@ -14,6 +16,7 @@ void UringLoop::flush(LoopHandler& handler) {
   if (queue_.empty()) return;
   start();
   messages_.clear();
+  ring_.make_room(send_batch_max);  // A chain goes in with one call.
   const std::span<const SendQueue::Group> groups = queue_.arrange();
   std::array<std::size_t, send_batch_max + 1> first{};  // Messages of each group.
   for (std::size_t g = 0; g < groups.size(); ++g) {
@@ -27,16 +30,21 @@ void UringLoop::flush(LoopHandler& handler) {
         // Done, or refused, within submit(): the kernel never waits with one of these.
         io_uring_prep_sendmsg(&entry, fd, &messages_.headers()[m].msg_hdr, MSG_DONTWAIT);
         if (slot->registered) entry.flags |= IOSQE_FIXED_FILE;
+        // Each waits for the one before it. Once one is refused those behind it are cancelled, and
+        // do not overtake it.
+        if (m + 1 < messages_.count()) entry.flags |= IOSQE_IO_LINK;
         mark(entry, Source::send, m);
       }
     }
     first[g + 1] = messages_.count();
   }
   sending_ = messages_.count();
-  if (sending_ > 0) ring_.submit();
+  // Without chains all is done within submit().
+  const bool chained = messages_.count() > groups.size();
+  if (sending_ > 0 && !chained) ring_.submit();
   harvest();
   while (sending_ > 0) {
-    ring_.wait();
+    ring_.wait(static_cast<unsigned>(sending_));
     harvest();
   }
   for (std::size_t g = 0; g < groups.size(); ++g) {
@@ -63,7 +71,8 @@ void UringLoop::settle(SocketSlot& slot, const SendQueue::Group& group, std::siz
       slot.socket.count_sent(group.items.subspan(range.first, range.count));
       continue;
     }
-    doubtful = doubtful || to_send_error(-results_[m]) != SendError::would_block;
+    const bool waited = results_[m] == -ECANCELED;  // For one that was refused.
+    doubtful = doubtful || (!waited && to_send_error(-results_[m]) != SendError::would_block);
     for (std::size_t i = range.first; i < range.first + range.count; ++i, ++count) {
       items[count] = group.items[i];
       tags[count] = group.tags[i];

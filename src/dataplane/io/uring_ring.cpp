@@ -138,6 +138,10 @@ io_uring_sqe& UringRing::next() {
   return *entry;
 }
 
+void UringRing::make_room(unsigned submissions) {
+  if (io_uring_sq_space_left(&ring_) < submissions) submit();
+}
+
 void UringRing::submit() {
   io_uring_submit(&ring_);
 }
@@ -157,8 +161,8 @@ void UringRing::wait(Instant deadline, Instant now) {
                                    nullptr);
 }
 
-void UringRing::wait() {
-  io_uring_submit_and_wait(&ring_, 1);
+void UringRing::wait(unsigned completions) {
+  io_uring_submit_and_wait(&ring_, completions);
 }
 
 bool UringRing::put_file(unsigned number, int fd) {

@@ -37,11 +37,13 @@ class UringRing {
 
   /// One to fill in; goes to the kernel with the next submit() or wait().
   io_uring_sqe& next();
+  /// The next so many go in together.
+  void make_room(unsigned submissions);
   void submit();
   /// Submits, and waits for a completion until `deadline`. A past one: only looks.
   void wait(Instant deadline, Instant now);
-  /// Submits, and waits for a completion, however long that takes.
-  void wait();
+  /// Submits, and waits for so many completions, however long that takes.
+  void wait(unsigned completions);
   /// Hands over all completions there are.
   template <typename Take>
   void harvest(Take take) {

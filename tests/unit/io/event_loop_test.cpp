@@ -89,6 +89,21 @@ TEST_CASE("a refused datagram comes back with its tag, the rest goes") {
   REQUIRE(rig.run_until([&] { return rig.seen.datagrams.size() >= 2; }));
 }
 
+TEST_CASE("what stands behind a datagram that is refused at first does not overtake it") {
+  Rig rig;
+  rig.add_socket(0, "127.0.0.1");
+  const Address target = rig.add_socket(1, "127.0.0.1");
+  const Address closed = rig.add_socket(2, "127.0.0.1");
+  rig.loop->remove_socket(SocketId{2});
+  rig.queue(0, closed, "x");
+  rig.loop->flush(rig.seen);  // The ICMP error that comes back is told to the next datagram.
+  for (std::size_t i = 1; i <= 40; ++i) REQUIRE(rig.queue(0, target, std::string(i, 'x')));
+  rig.loop->flush(rig.seen);
+  REQUIRE(rig.run_until([&] { return rig.seen.datagrams.size() >= 40; }));
+  for (std::size_t i = 0; i < 40; ++i) CHECK(rig.seen.datagrams[i].bytes.size() == i + 1);
+  CHECK(rig.seen.send_errors.empty());
+}
+
 TEST_CASE("one run hands over a bounded amount, and the rest comes next time") {
   Rig rig;
   rig.add_socket(0, "127.0.0.1");
