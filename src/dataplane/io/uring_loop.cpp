@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 #include <utility>
 
 #include "base/assert.hpp"
@@ -17,6 +18,13 @@ static constexpr std::size_t lead_bytes =
     sizeof(io_uring_recvmsg_out) + sizeof(sockaddr_storage) + inbound_control_bytes;
 /// Buffers handed over with one reading of the clock.
 static constexpr std::size_t buffers_per_clock = 16;
+/// Pauses without any progress after which a request is given up that the kernel does not end.
+static constexpr unsigned stalled_max = 100;
+
+/// The kernel has no memory for requests: asking at once again would only take its time.
+static void wait_for_memory() {
+  std::this_thread::sleep_for(milliseconds(1));
+}
 
 Result<std::unique_ptr<EventLoop>> open_uring_loop(SlabPool& slabs) {
   auto loop = UringLoop::open(slabs);
@@ -75,11 +83,12 @@ void UringLoop::start() {
 void UringLoop::receive(SocketSlot& slot) {
   if (!ring_.started() || slot.receiving || slot.lost) return;
   if (slot.arrived.size() == UringBuffers::count) return;
-  io_uring_sqe& entry = ring_.next();
-  io_uring_prep_recvmsg_multishot(&entry, slot.socket.fd(), &slot.shape, 0);
-  entry.flags |= IOSQE_BUFFER_SELECT;
-  entry.buf_group = static_cast<std::uint16_t>(slot.id);
-  mark(entry, Source::receive, index_of(slot.id));
+  io_uring_sqe* entry = ring_.next();
+  if (entry == nullptr) return list(slot);
+  io_uring_prep_recvmsg_multishot(entry, slot.socket.fd(), &slot.shape, 0);
+  entry->flags |= IOSQE_BUFFER_SELECT;
+  entry->buf_group = static_cast<std::uint16_t>(slot.id);
+  mark(*entry, Source::receive, index_of(slot.id));
   slot.receiving = true;
   slot.interrupted = false;
   slot.asked_at = waits_;
@@ -88,33 +97,59 @@ void UringLoop::receive(SocketSlot& slot) {
 void UringLoop::poll_out(SocketSlot& slot) {
   slot.waits_writable = true;
   if (slot.polling_out) return;
-  io_uring_sqe& entry = ring_.next();
-  io_uring_prep_poll_add(&entry, slot.socket.fd(), POLLOUT);
-  mark(entry, Source::writable, index_of(slot.id));
+  io_uring_sqe* entry = ring_.next();
+  if (entry == nullptr) return list(slot);
+  io_uring_prep_poll_add(entry, slot.socket.fd(), POLLOUT);
+  mark(*entry, Source::writable, index_of(slot.id));
   slot.polling_out = true;
 }
 
 /// Told once for each time something comes, so whoever is told reads until nothing is left.
 void UringLoop::poll_in(Source source, std::size_t number, Poll& poll) {
   if (!ring_.started() || poll.under_way || poll.fd < 0) return;
-  io_uring_sqe& entry = ring_.next();
-  io_uring_prep_poll_multishot(&entry, poll.fd, POLLIN);
-  mark(entry, source, number);
+  io_uring_sqe* entry = ring_.next();
+  if (entry == nullptr) {  // Next time, as if there were something.
+    const bool listed = std::exchange(poll.readable, true);
+    if (source == Source::watched) poll_missing_ = true;
+    if (source == Source::interface && !listed) readable_.push_back(PeerId(number));
+    return;
+  }
+  io_uring_prep_poll_multishot(entry, poll.fd, POLLIN);
+  mark(*entry, source, number);
   poll.under_way = true;
 }
 
 /// Ends a request and waits until it has: from then on nothing of it is in the kernel's hands.
-/// Where the ring's thread has ended, so have all its requests.
-void UringLoop::cancel(Source source, std::size_t number, const bool& under_way) {
+/// Where the ring's thread has ended, so have all its requests. A kernel that takes no requests is
+/// not waited for without end: it then keeps the socket, whose buffers it finds no more.
+void UringLoop::cancel(Source source, std::size_t number, bool& under_way) {
   if (!under_way || !ring_.usable_here()) return;
-  io_uring_sqe& entry = ring_.next();
-  io_uring_prep_cancel64(&entry, user_data(source, number), 0);
-  mark(entry, Source::cancel, number);
-  ++cancelling_;
-  while (under_way || cancelling_ > 0) {
-    ring_.wait(1);
-    harvest();
+  const std::uint64_t wanted = user_data(source, number);
+  bool asked = false;
+  for (unsigned stalled = 0; (under_way || cancelling_ > 0) && stalled < stalled_max;) {
+    if (io_uring_sqe* entry = asked ? nullptr : ring_.next()) {
+      io_uring_prep_cancel64(entry, wanted, 0);
+      mark(*entry, Source::cancel, number);
+      ++cancelling_;
+      asked = true;
+    }
+    if (!ring_.wait(asked ? 1 : 0)) {
+      ring_.withdraw(user_data(Source::nothing, 0), [&](std::uint64_t data) {
+        if (data == wanted) under_way = false;
+        return data == wanted;
+      });
+      if (!under_way) break;
+    }
+    if (harvest()) continue;
+    ++stalled;
+    wait_for_memory();
   }
+  if (cancelling_ > 0) {
+    ring_.withdraw(user_data(Source::nothing, 0),
+                   [](std::uint64_t data) { return source_of(data) == Source::cancel; });
+  }
+  cancelling_ = 0;
+  under_way = false;
 }
 
 void UringLoop::let_go(SocketSlot& slot) {
@@ -178,8 +213,9 @@ void UringLoop::watch(int fd) {
 Instant UringLoop::run(Instant deadline, LoopHandler& handler) {
   start();
   ++waits_;
-  const bool more = !busy_.empty() || !readable_.empty();
-  ring_.wait(more ? Instant{} : std::min(deadline, sockets_.retry_at()), monotonic_now());
+  const bool more = !busy_.empty() || !readable_.empty() || std::exchange(poll_missing_, false);
+  const Instant until = more ? Instant{} : std::min(deadline, sockets_.retry_at());
+  if (!ring_.wait(until, monotonic_now())) wait_for_memory();
   harvest();
   // Interfaces first: the queue that grows under load shall be ours, not the kernel's.
   serve_interfaces(handler);
@@ -190,20 +226,21 @@ Instant UringLoop::run(Instant deadline, LoopHandler& handler) {
   return now;
 }
 
-void UringLoop::harvest() {
-  ring_.harvest([this](const io_uring_cqe& entry) { take(entry); });
+/// False: nothing came.
+bool UringLoop::harvest() {
+  return ring_.harvest([this](const io_uring_cqe& entry) { take(entry); }) > 0;
 }
 
 /// Only notes what came: this also runs in the midst of sending and of taking sockets out.
 void UringLoop::take(const io_uring_cqe& entry) {
-  const auto source = static_cast<Source>(entry.user_data >> 32);
-  const std::size_t number = entry.user_data & UINT32_MAX;
+  const Source source = source_of(entry.user_data);
+  const std::size_t number = number_of(entry.user_data);
   const bool ended = (entry.flags & IORING_CQE_F_MORE) == 0;
   switch (source) {
     case Source::receive:
     case Source::writable: {
       SocketSlot* slot = sockets_.find(SocketId(number));
-      MWTUN_ASSERT(slot != nullptr);  // It stays until its requests have ended.
+      if (slot == nullptr) return;  // Its requests could not be ended.
       if (source == Source::receive) return take_received(*slot, entry);
       slot->polling_out = false;
       if (entry.res == -ECANCELED) return;
@@ -223,9 +260,12 @@ void UringLoop::take(const io_uring_cqe& entry) {
       return;
     case Source::send:
       results_[number] = entry.res;
-      --sending_;
+      if (sending_ > 0) --sending_;
       return;
-    case Source::cancel: --cancelling_; return;
+    case Source::cancel:
+      if (cancelling_ > 0) --cancelling_;
+      return;
+    case Source::nothing: return;
   }
 }
 

@@ -65,11 +65,13 @@ class UringLoop : public EventLoop {
     bool readable = false;
   };
   /// What a request is of; stands before a number in its user data.
-  enum class Source : std::uint8_t { receive, writable, interface, watched, send, cancel };
+  enum class Source : std::uint8_t { receive, writable, interface, watched, send, cancel, nothing };
 
   static std::uint64_t user_data(Source source, std::size_t number) {
     return static_cast<std::uint64_t>(source) << 32 | number;
   }
+  static Source source_of(std::uint64_t user_data) { return static_cast<Source>(user_data >> 32); }
+  static std::size_t number_of(std::uint64_t user_data) { return user_data & UINT32_MAX; }
   static void mark(io_uring_sqe& entry, Source source, std::size_t number);
 
   explicit UringLoop(SlabPool& slabs) : interfaces_(slabs) {}
@@ -77,9 +79,9 @@ class UringLoop : public EventLoop {
   void receive(SocketSlot& slot);
   void poll_out(SocketSlot& slot);
   void poll_in(Source source, std::size_t number, Poll& poll);
-  void cancel(Source source, std::size_t number, const bool& under_way);
+  void cancel(Source source, std::size_t number, bool& under_way);
   void let_go(SocketSlot& slot);
-  void harvest();
+  bool harvest();
   void take(const io_uring_cqe& entry);
   void take_received(SocketSlot& slot, const io_uring_cqe& entry);
   void list(SocketSlot& slot);
@@ -102,6 +104,7 @@ class UringLoop : public EventLoop {
   std::vector<PeerId> reading_;    // Those of them whose turn it is.
   std::vector<SocketId> busy_;     // Sockets with something to hand over.
   std::vector<SocketId> serving_;  // Those of them whose turn it is.
+  bool poll_missing_ = false;  // Of a watched descriptor: no room for the request.
   std::uint64_t waits_ = 0;
 
   SendQueue queue_;

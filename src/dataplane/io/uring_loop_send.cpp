@@ -1,5 +1,6 @@
 #include "dataplane/io/uring_loop.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace mwtun {
@@ -24,24 +25,36 @@ void UringLoop::flush(LoopHandler& handler) {
     if (SocketSlot* slot = sockets_.find(groups[g].path.socket)) {
       slot->socket.count_send_call();
       slot->socket.add_messages(groups[g].items, 0, 0, messages_);
+      std::fill(results_.begin() + first[g], results_.begin() + messages_.count(), -ECANCELED);
       for (std::size_t m = first[g]; m < messages_.count(); ++m) {
-        io_uring_sqe& entry = ring_.next();
+        io_uring_sqe* entry = ring_.next();
+        if (entry == nullptr) break;  // Those behind it neither.
+        ++sending_;
         const int fd = slot->registered ? static_cast<int>(index_of(slot->id)) : slot->socket.fd();
         // Done, or refused, within submit(): the kernel never waits with one of these.
-        io_uring_prep_sendmsg(&entry, fd, &messages_.headers()[m].msg_hdr, MSG_DONTWAIT);
-        if (slot->registered) entry.flags |= IOSQE_FIXED_FILE;
+        io_uring_prep_sendmsg(entry, fd, &messages_.headers()[m].msg_hdr, MSG_DONTWAIT);
+        if (slot->registered) entry->flags |= IOSQE_FIXED_FILE;
         // Each waits for the one before it. Once one is refused those behind it are cancelled, and
         // do not overtake it.
-        if (m + 1 < messages_.count()) entry.flags |= IOSQE_IO_LINK;
-        mark(entry, Source::send, m);
+        if (m + 1 < messages_.count()) entry->flags |= IOSQE_IO_LINK;
+        mark(*entry, Source::send, m);
       }
     }
     first[g + 1] = messages_.count();
   }
-  sending_ = messages_.count();
   // Without chains all is done within submit().
   const bool chained = messages_.count() > groups.size();
-  if (sending_ > 0 && !chained) ring_.submit();
+  bool taken = true;
+  if (sending_ > 0) {
+    taken = chained ? ring_.wait(static_cast<unsigned>(sending_)) : ring_.submit();
+  }
+  if (!taken) {
+    ring_.withdraw(user_data(Source::nothing, 0), [this](std::uint64_t data) {
+      if (source_of(data) != Source::send) return false;
+      --sending_;
+      return true;
+    });
+  }
   harvest();
   while (sending_ > 0) {
     ring_.wait(static_cast<unsigned>(sending_));
@@ -71,7 +84,8 @@ void UringLoop::settle(SocketSlot& slot, const SendQueue::Group& group, std::siz
       slot.socket.count_sent(group.items.subspan(range.first, range.count));
       continue;
     }
-    const bool waited = results_[m] == -ECANCELED;  // For one that was refused.
+    // For one that was refused, or for the kernel to take requests.
+    const bool waited = results_[m] == -ECANCELED;
     doubtful = doubtful || (!waited && to_send_error(-results_[m]) != SendError::would_block);
     for (std::size_t i = range.first; i < range.first + range.count; ++i, ++count) {
       items[count] = group.items[i];

@@ -128,28 +128,31 @@ void UringRing::start() {
   io_uring_register_ring_fd(&ring_);  // Without, each call looks the descriptor up.
 }
 
-io_uring_sqe& UringRing::next() {
-  io_uring_sqe* entry = io_uring_get_sqe(&ring_);
-  if (entry == nullptr) {
-    submit();
-    entry = io_uring_get_sqe(&ring_);
-    MWTUN_ASSERT(entry != nullptr);
-  }
-  return *entry;
+io_uring_sqe* UringRing::next() {
+  make_room(1);
+  return io_uring_get_sqe(&ring_);
 }
 
 void UringRing::make_room(unsigned submissions) {
   if (io_uring_sq_space_left(&ring_) < submissions) submit();
 }
 
-void UringRing::submit() {
+bool UringRing::submit() {
   io_uring_submit(&ring_);
+  return io_uring_sq_ready(&ring_) == 0;
 }
 
-void UringRing::wait(Instant deadline, Instant now) {
+/// Where the kernel takes no requests it did not look after those it has either.
+bool UringRing::taken() {
+  if (io_uring_sq_ready(&ring_) == 0) return true;
+  io_uring_get_events(&ring_);
+  return false;
+}
+
+bool UringRing::wait(Instant deadline, Instant now) {
   if (deadline <= now) {
     io_uring_submit_and_get_events(&ring_);
-    return;
+    return taken();
   }
   io_uring_cqe* entry = nullptr;
   // A day at most, as with epoll.
@@ -159,10 +162,12 @@ void UringRing::wait(Instant deadline, Instant now) {
   timeout.tv_nsec = (left % seconds(1)).count();
   io_uring_submit_and_wait_timeout(&ring_, &entry, 1, deadline == never ? nullptr : &timeout,
                                    nullptr);
+  return taken();
 }
 
-void UringRing::wait(unsigned completions) {
+bool UringRing::wait(unsigned completions) {
   io_uring_submit_and_wait(&ring_, completions);
+  return taken();
 }
 
 bool UringRing::put_file(unsigned number, int fd) {

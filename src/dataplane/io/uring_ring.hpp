@@ -35,18 +35,30 @@ class UringRing {
   /// False also when the thread of start() is another one, whose end has ended all requests.
   bool usable_here() const { return user_ == std::this_thread::get_id(); }
 
-  /// One to fill in; goes to the kernel with the next submit() or wait().
-  io_uring_sqe& next();
+  /// One to fill in; goes to the kernel with the next submit() or wait(). Null: they are all in
+  /// use, and the kernel takes none now.
+  io_uring_sqe* next();
   /// The next so many go in together.
   void make_room(unsigned submissions);
-  void submit();
+  /// False, as of wait(): the kernel did not take all, by lack of memory. They stay.
+  bool submit();
   /// Submits, and waits for a completion until `deadline`. A past one: only looks.
-  void wait(Instant deadline, Instant now);
+  bool wait(Instant deadline, Instant now);
   /// Submits, and waits for so many completions, however long that takes.
-  void wait(unsigned completions);
-  /// Hands over all completions there are.
+  bool wait(unsigned completions);
+  /// Takes back those which the kernel has not taken and of whose user data `take` says true.
   template <typename Take>
-  void harvest(Take take) {
+  void withdraw(std::uint64_t instead, Take take) {
+    for (unsigned at = *ring_.sq.khead; at != ring_.sq.sqe_tail; ++at) {
+      io_uring_sqe& entry = ring_.sq.sqes[at & ring_.sq.ring_mask];
+      if (!take(entry.user_data)) continue;
+      io_uring_prep_nop(&entry);
+      io_uring_sqe_set_data64(&entry, instead);
+    }
+  }
+  /// Hands over all completions there are; gives their number.
+  template <typename Take>
+  unsigned harvest(Take take) {
     unsigned head = 0, count = 0;
     const io_uring_cqe* entry = nullptr;
     io_uring_for_each_cqe(&ring_, head, entry) {
@@ -54,6 +66,7 @@ class UringRing {
       ++count;
     }
     io_uring_cq_advance(&ring_, count);
+    return count;
   }
 
   /// Registers a descriptor under a number below files_max, in place of what was there; -1: none.
@@ -63,6 +76,7 @@ class UringRing {
 
  private:
   friend class UringBuffers;
+  bool taken();
   io_uring ring_{};
   bool open_ = false;
   bool files_ = false;

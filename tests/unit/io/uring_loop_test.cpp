@@ -144,6 +144,47 @@ TEST_CASE("one thread makes and fills the loop, another uses it, the first ends 
   CHECK(UdpSocket::open(options).ok());
 }
 
+TEST_CASE("where the kernel takes no more requests datagrams still go, and nothing hangs") {
+  if (!have_uring()) return;
+  const bool used_before = GENERATE(false, true);
+  in_namespace([used_before] {
+    Rig rig(LoopKind::io_uring);
+    rig.add_socket(0, "127.0.0.1");
+    if (used_before) rig.loop->run(monotonic_now(), rig.seen);
+    if (!forbid(SYS_io_uring_enter, -1, EAGAIN)) {
+      WARN("skipped: needs seccomp filters");
+      return;
+    }
+    UdpSocketOptions options;
+    options.bind = parse_address("127.0.0.1");
+    auto opened = UdpSocket::open(options);
+    REQUIRE(opened.ok());
+    UdpSocket receiver = opened.take();
+    std::vector<std::size_t> sizes;
+    const auto exchange = [&] {
+      sizes.clear();
+      for (std::size_t i = 1; i <= 40; ++i) {
+        rig.queue(0, receiver.bound(), std::string(i, 'x'));
+      }
+      rig.loop->flush(rig.seen);
+      ReceiveBatch batch;
+      while (receiver.receive(batch) == UdpSocket::Receive::some) {
+        for (const auto& datagram : batch.datagrams()) sizes.push_back(datagram.bytes.size());
+      }
+      return sizes.size() == 40 && std::is_sorted(sizes.begin(), sizes.end());
+    };
+    const Instant began = monotonic_now();
+    CHECK(exchange());
+    // More requests than the ring has room for.
+    for (unsigned i = 1; i < 300; ++i) rig.add_socket(i, "127.0.0.1");
+    rig.loop->run(monotonic_now(), rig.seen);
+    CHECK(exchange());
+    CHECK(rig.seen.send_errors.empty());
+    for (unsigned i = 0; i < 300; ++i) rig.loop->remove_socket(SocketId(i));
+    CHECK(monotonic_now() - began < seconds(5));
+  });
+}
+
 TEST_CASE("a loop that was never used ends cleanly") {
   if (!have_uring()) return;
   Rig rig(LoopKind::io_uring);
