@@ -46,7 +46,7 @@ std::vector<std::uint8_t> TcpSegment::bytes() const {
   add16(v6 ? 0x86dd : 0x0800);
   const std::size_t length = 20 + options.size() + payload_bytes;
   if (v6) {
-    add16(0x6000u | traffic << 4), add16(0x1234), add16(length), add16(0x0640);
+    add16(0x6000u | unsigned{traffic} << 4), add16(0x1234), add16(length), add16(0x0640);
     for (std::size_t i = 0; i < 32; ++i) out.push_back(static_cast<std::uint8_t>(0x20 + i));
   } else {
     add16(0x4500u | traffic), add16(20 + length), add16(id), add16(fragment);
