@@ -13,7 +13,7 @@
 #include "cli/profile.hpp"
 #include "crypto/keys.hpp"
 #include "dataplane/config.hpp"
-#include "dataplane/io/open_event_loop.hpp"
+#include "dataplane/io/loop_kind.hpp"
 
 namespace mwtun {
 

@@ -5,13 +5,6 @@
 
 namespace mwtun {
 
-std::optional<LoopKind> loop_from_name(std::string_view name) {
-  if (name == "auto") return LoopKind::automatic;
-  if (name == "epoll") return LoopKind::epoll;
-  if (name == "io_uring") return LoopKind::io_uring;
-  return std::nullopt;
-}
-
 Result<OpenedLoop> open_event_loop(LoopKind kind, SlabPool& slabs) {
   OpenedLoop opened;
   if (kind == LoopKind::io_uring) {
