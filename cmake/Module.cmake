@@ -10,6 +10,33 @@ function(mwtun_library name)
   add_library(mwtun::${name} ALIAS mwtun_${name})
   target_include_directories(mwtun_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(mwtun_${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS} mwtun_warnings)
+  if(MWTUN_LTO)
+    # Fat: what links without -flto, as the tests do, takes the ordinary code.
+    target_compile_options(mwtun_${name} PRIVATE -flto=auto -ffat-lto-objects)
+  endif()
+endfunction()
+
+# mwtun_optional(NAME DEPENDENCY SOURCES regex INSTEAD regex): the library NAME uses DEPENDENCY where
+# it was found, and has then the files of SOURCES, else those of INSTEAD.
+function(mwtun_optional name dependency)
+  cmake_parse_arguments(ARG "" "SOURCES;INSTEAD" "" ${ARGN})
+  get_target_property(sources mwtun_${name} SOURCES)
+  if(TARGET ${dependency})
+    list(FILTER sources EXCLUDE REGEX ${ARG_INSTEAD})
+    target_link_libraries(mwtun_${name} PRIVATE ${dependency})
+  else()
+    list(FILTER sources EXCLUDE REGEX ${ARG_SOURCES})
+  endif()
+  set_target_properties(mwtun_${name} PROPERTIES SOURCES "${sources}")
+endfunction()
+
+# mwtun_hot(TARGET...): programs that carry or measure traffic are optimised as one piece.
+function(mwtun_hot)
+  if(MWTUN_LTO)
+    foreach(program ${ARGN})
+      target_link_options(${program} PRIVATE -flto=auto)
+    endforeach()
+  endif()
 endfunction()
 
 # mwtun_test(NAME [DEPS target...] [TIMEOUT seconds] [LABELS label...])
