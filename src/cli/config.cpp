@@ -9,6 +9,7 @@
 #include "cli/config_keys.hpp"
 #include "cli/config_section.hpp"
 #include "cli/exit_codes.hpp"
+#include "dataplane/io/thread_priority.hpp"
 
 namespace mwtun {
 
@@ -106,6 +107,9 @@ class ConfigBuilder {
     }
     static constexpr std::string_view loops[] = {"auto", "epoll", "io_uring"};
     config_.event_loop = top.choice("event_loop", LoopKind::automatic, loops, loop_from_name);
+    if (const auto nice = top.integer("nice", nice_min, nice_max)) {
+      config_.nice = static_cast<int>(*nice);
+    }
     read_private_key(top);
     read_listen(top);
     const auto tables = top.tables("peer", "peer", config_peers_max);

@@ -64,6 +64,7 @@ static constexpr std::pair<std::string_view, std::string_view> other_names[] = {
     {"loop", "event_loop"},
     {"io_uring", "event_loop"},
     {"epoll", "event_loop"},
+    {"niceness", "nice"},
     {"interface", "tap"}};
 
 bool contains(Words words, std::string_view word) {

@@ -10,7 +10,7 @@ using Words = std::span<const std::string_view>;
 // The keys that each table of the configuration file may hold.
 inline constexpr std::string_view top_keys[] = {
     "private_key_file", "control", "state_dir", "listen",    "log",
-    "peer",             "profile", "workers",   "event_loop"};
+    "peer",             "profile", "workers",   "event_loop", "nice"};
 inline constexpr std::string_view peer_keys[] = {
     "name",   "public_key", "preshared_key_file", "endpoint", "tap",    "tun",  "address",
     "bridge", "mtu",        "scheduler",          "hash",     "cipher", "link", "class"};

@@ -170,6 +170,7 @@ Result<void> Runner::set_up() {
   const Profile profile = config_.profile.value_or(profile_for(memory_bytes()));
   Sizes sizes = sizes_of(profile);
   sizes.worker.loop = config_.event_loop;
+  sizes.worker.nice = config_.nice.value_or(nice_usual);
   log_.info(LogClass::program, fmt::format("sized for a {} ({})", to_string(profile),
                                            config_.profile ? "as configured" : "by its memory"));
   std::vector<std::string> warnings;
@@ -230,6 +231,10 @@ void Runner::say_how_it_runs(const WorkerReport& report) {
     log_.line(config_.event_loop == LoopKind::automatic ? LogLevel::info : LogLevel::warn,
               LogClass::program,
               fmt::format("the event loop is {}: {}", report.loop.name, report.loop_why_not));
+  }
+  if (!report.nice_why_not.empty()) {
+    log_.line(config_.nice ? LogLevel::warn : LogLevel::info, LogClass::program,
+              fmt::format("beside busy programs delays will be longer: {}", report.nice_why_not));
   }
   // The first worker's; the others have the same.
   const std::size_t listeners = report.loop.sockets.size() / crew_->size();

@@ -14,6 +14,12 @@ from lab.tunnel import VPS_INNER
 from lab.world import World
 
 
+def data_thread_nices(pid):
+    """proc(5): the 19th field, of which the second, the name, is in parentheses."""
+    stats = [path.read_text() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")]
+    return [int(stat.rsplit(")", 1)[1].split()[16]) for stat in stats if "(mwtun-data)" in stat]
+
+
 def test(lab):
     world = World(lab.stage, lab.linkem)
     tunnel = world.tunnel(lab.program)
@@ -50,13 +56,20 @@ def test(lab):
                                     lab.stage.folder / f"{side}.sock"], check=False).returncode
         lab.check(f"the {side}'s status --check: exit code 0", code == 0, code)
 
+    # Before SIGHUP and after: the threads begin anew with it.
+    def check_nice(side, process):
+        nices = data_thread_nices(process.pid)
+        lab.check(f"the {side}'s data threads go ahead of ordinary programs", nices == [-10], nices)
+
     # Each makes its sockets anew, the server on the same port.
     for side, process in (("server", tunnel.server), ("client", tunnel.client)):
+        check_nice(side, process)
         before = tunnel.status(side)["uptime_ms"]
         process.send(signal.SIGHUP)
         time.sleep(0.5)
         lab.at_most(f"after SIGHUP to the {side} frames pass again", tunnel.wait_up(10), 5, " s")
         after = tunnel.status(side)["uptime_ms"]
+        check_nice(side, process)
         lab.check(f"the {side} began anew", after < before + 500, f"{before} ms, then {after} ms")
 
     tunnel.check_alive()

@@ -102,6 +102,7 @@ static void add(WorkerReport& all, WorkerReport one, const WorkerSeat& seat) {
   all.strays += one.strays;
   join(all.loop.name, one.loop.name, ", ");
   join(all.loop_why_not, one.loop_why_not, "; ");
+  join(all.nice_why_not, one.nice_why_not, "; ");
   all.loop.waits += one.loop.waits;
   std::ranges::move(one.loop.sockets, std::back_inserter(all.loop.sockets));
   for (InterfaceReport& interface : one.loop.interfaces) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "dataplane/io/system_clock.hpp"
+#include "dataplane/io/thread_priority.hpp"
 #include "dataplane/super_frame.hpp"
 
 namespace mwtun {
@@ -29,6 +30,7 @@ Worker::Worker(NodeConfig config, std::uint32_t slab_bytes, const WorkerOptions&
       medium_slabs_(medium_slab_bytes,
                     options.super_frame_memory_bytes_max / 2 / medium_slab_bytes),
       slabs_(slab_bytes, slabs_max_),
+      nice_(options.nice),
       carriers_(config.peers.size()),
       seat_(config.seat) {
   medium_slabs_.set_larger(super_slabs_);
@@ -98,6 +100,7 @@ void Worker::run() {
   pthread_setname_np(pthread_self(), "mwtun-data");
   // The default of 50 µs would blur pacing.
   prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+  if (const Result<void> set = set_thread_nice(nice_); !set) nice_why_not_ = set.error().message;
   bool more = drain(monotonic_now());
   while (!stopping_) {
     const Instant now = loop_->run(more ? Instant{} : deadline(), *this);
@@ -218,6 +221,7 @@ WorkerReport Worker::make_report(Instant now) const {
   report.strays = strays_;
   report.loop = loop_->report();
   report.loop_why_not = loop_why_not_;
+  report.nice_why_not = nice_why_not_;
   report.slab_bytes = slabs_.slab_bytes();
   report.slabs_in_use = slabs_.in_use();
   report.slabs_grown = slabs_.grown();

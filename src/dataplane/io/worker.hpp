@@ -25,6 +25,7 @@ struct WorkerReport {
   std::uint64_t strays = 0;  // Datagrams that came to this worker and were another's.
   LoopReport loop;
   std::string loop_why_not;  // It is not the one that was asked for; empty: it is.
+  std::string nice_why_not;  // The same of WorkerOptions::nice.
   std::uint32_t slab_bytes = 0;
   std::size_t slabs_in_use = 0;
   std::size_t slabs_grown = 0;
@@ -59,6 +60,7 @@ struct WorkerTap {
 
 struct WorkerOptions {
   LoopKind loop = LoopKind::automatic;
+  int nice = 0;  // Of the thread; see set_thread_nice().
   /// Bound on the memory of frames: read, queued, kept for repair and put together.
   std::size_t slab_memory_bytes_max = 128 << 20;
   /// The same for those longer than an ordinary frame.
@@ -135,6 +137,8 @@ class Worker : private LoopHandler {
   SlabPool slabs_;
   std::unique_ptr<EventLoop> loop_;
   std::string loop_why_not_;
+  int nice_;
+  std::string nice_why_not_;
   std::optional<Node> node_;       // After the pool and the loop: its frames are given back first.
   std::vector<Carrier> carriers_;  // Index: PeerId.
   std::vector<Instant> icmp_told_at_;  // Index: SocketId.

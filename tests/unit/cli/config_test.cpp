@@ -235,6 +235,9 @@ TEST_CASE("a bad value at the top of the file is refused where it stands") {
       {top("workers = 17"), "2:11: workers is 17; "},
       {top("workers = \"auto\""), "2:11: workers is a text"},
       {top("threads = 2"), "2:1: unknown key \"threads\"; did you mean \"workers\"?"},
+      {top("nice = -21"), "2:8: nice is -21; "},
+      {top("nice = 20"), "2:8: nice is 20; "},
+      {top("nice = \"high\""), "2:8: nice is a text"},
       {top("profile = \"routr\""), "2:11: profile = \"routr\" is unknown"},
       {top("event_loop = \"uring\""),
        "2:14: event_loop = \"uring\" is unknown; use \"auto\", \"epoll\" or \"io_uring\""},
@@ -610,4 +613,11 @@ TEST_CASE("the number of workers is the file's, or the machine's affair") {
   CHECK_FALSE(good(top("log = \"info\"")).workers.has_value());
   CHECK(good(top("workers = 1")).workers == 1u);
   CHECK(good(top("workers = 16")).workers == 16u);
+}
+
+TEST_CASE("niceness is the file's, from -20 to 19") {
+  CHECK_FALSE(good(top("log = \"info\"")).nice.has_value());
+  CHECK(good(top("nice = -20")).nice == -20);
+  CHECK(good(top("nice = 0")).nice == 0);
+  CHECK(good(top("nice = 19")).nice == 19);
 }
