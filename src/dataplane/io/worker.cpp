@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <ctime>
 #include <utility>
 
 #include "dataplane/io/system_clock.hpp"
@@ -102,6 +103,7 @@ void Worker::run() {
   prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
   if (const Result<void> set = set_thread_nice(nice_); !set) nice_why_not_ = set.error().message;
   bool more = drain(monotonic_now());
+  Instant began = monotonic_now();
   while (!stopping_) {
     const Instant now = loop_->run(more ? Instant{} : deadline(), *this);
     if (deadline() <= now) handle_timeout(now);
@@ -110,12 +112,23 @@ void Worker::run() {
       take_handovers(now);
     }
     more = drain(now);
+    began = end_turn(began, more);
   }
   const Instant now = monotonic_now();
   node_->close(now);
   for (int batch = 0; batch < close_batches_max && drain(now); ++batch) {
   }
   loop_->leave();
+}
+
+/// Gives the time at which the next turn begins.
+Instant Worker::end_turn(Instant began, bool more) {
+  const Instant now = monotonic_now();
+  const bool rest = moderator_.should_rest(now - began, std::exchange(bytes_in_, 0));
+  if (!rest || more || deadline() <= now + WakeModerator::rest_time) return now;
+  timespec time{0, WakeModerator::rest_time.count()};
+  nanosleep(&time, nullptr);  // The thread blocks all signals.
+  return monotonic_now();
 }
 
 bool Worker::drain(Instant now) {
@@ -247,6 +260,7 @@ void Worker::on_datagram(const Path& path, Bytes datagram, Instant received, Ins
 }
 
 void Worker::take_in(const Path& path, Bytes datagram, Instant received, Instant now) {
+  bytes_in_ += datagram.size();
   node_->handle_datagram(path, datagram, received, now);
   // Each frame holds a slab until it is written.
   if (++undelivered_ >= datagrams_per_delivery) deliver_frames();
@@ -271,6 +285,7 @@ void Worker::take_handovers(Instant now) {
 }
 
 void Worker::on_frame(PeerId peer, Frame frame, Instant now) {
+  bytes_in_ += frame.size;
   node_->handle_frame(peer, std::move(frame), now);
 }
 void Worker::on_writable(SocketId socket, Instant now) {

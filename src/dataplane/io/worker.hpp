@@ -13,6 +13,7 @@
 #include "dataplane/io/mailbox.hpp"
 #include "dataplane/io/open_event_loop.hpp"
 #include "dataplane/io/os_entropy.hpp"
+#include "dataplane/io/wake_moderator.hpp"
 #include "dataplane/node.hpp"
 
 namespace mwtun {
@@ -107,6 +108,7 @@ class Worker : private LoopHandler {
 
   Worker(NodeConfig config, std::uint32_t slab_bytes, const WorkerOptions& options);
   void run();
+  Instant end_turn(Instant began, bool more);
   /// True when more datagrams wait than one turn sends.
   bool drain(Instant now);
   void deliver_frames();
@@ -149,6 +151,8 @@ class Worker : private LoopHandler {
   std::vector<Handover> handovers_taken_;
   DropCounters drops_;
   std::uint64_t strays_ = 0;
+  WakeModerator moderator_;
+  std::size_t bytes_in_ = 0;  // In this turn of the loop.
   unsigned undelivered_ = 0;  // Datagrams since frames were last written.
   bool send_failed_ = false;
   bool commands_wait_ = false;
