@@ -67,9 +67,6 @@ struct PeerEntry {
   ConfigPosition position;
 };
 
-/// Of the threads that carry the traffic: ahead of ordinary programs, as the kernel's network is.
-inline constexpr int nice_usual = -10;
-
 /// One configuration file, checked: every value is within its bounds, names and keys are distinct.
 struct Config {
   std::string file;        // As given, for messages and for reading it again.
@@ -80,7 +77,7 @@ struct Config {
   std::optional<Profile> profile;  // None: by the machine's memory.
   std::optional<unsigned> workers;  // None: by the machine's cores.
   LoopKind event_loop = LoopKind::automatic;
-  std::optional<int> nice;  // None: nice_usual.
+  std::optional<int> nice;  // None: unasked_nice().
   PrivateKey private_key;
   PublicKey public_key;
   std::vector<Address> listen;

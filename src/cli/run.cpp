@@ -26,6 +26,7 @@
 #include "dataplane/io/crew.hpp"
 #include "dataplane/io/link_keeper.hpp"
 #include "dataplane/io/system_clock.hpp"
+#include "dataplane/io/thread_priority.hpp"
 
 namespace mwtun {
 
@@ -170,7 +171,7 @@ Result<void> Runner::set_up() {
   const Profile profile = config_.profile.value_or(profile_for(memory_bytes()));
   Sizes sizes = sizes_of(profile);
   sizes.worker.loop = config_.event_loop;
-  sizes.worker.nice = config_.nice.value_or(nice_usual);
+  sizes.worker.nice = config_.nice.value_or(unasked_nice());
   log_.info(LogClass::program, fmt::format("sized for a {} ({})", to_string(profile),
                                            config_.profile ? "as configured" : "by its memory"));
   std::vector<std::string> warnings;

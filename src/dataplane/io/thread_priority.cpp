@@ -1,6 +1,7 @@
 #include "dataplane/io/thread_priority.hpp"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -38,6 +39,11 @@ static void ask_for_short_turns(int nice) {
   syscall(SYS_sched_setattr, 0, &attributes, 0u);
 }
 
+/// sched_setattr sets the policy too, and somebody's real-time one shall stand.
+static bool ordinary_policy() {
+  return sched_getscheduler(0) == SCHED_OTHER;
+}
+
 static void set_session_nice(int nice) {
   if (getsid(0) != getpid()) return;
   const Fd file(open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC));
@@ -47,6 +53,10 @@ static void set_session_nice(int nice) {
   [[maybe_unused]] const ssize_t written = write(file.get(), text.data(), text.size());
 }
 
+int unasked_nice() {
+  return ordinary_policy() && getpriority(PRIO_PROCESS, 0) == 0 ? nice_usual : 0;
+}
+
 Result<void> set_thread_nice(int nice) {
   if (nice == 0) return {};
   // Of this thread alone: Linux takes its number, or 0, for a "process".
@@ -54,7 +64,7 @@ Result<void> set_thread_nice(int nice) {
     return os_error(errno, "cannot give the data threads nice " + std::to_string(nice),
                     "run as root or with CAP_SYS_NICE, or set \"nice\" to 0");
   }
-  ask_for_short_turns(nice);
+  if (ordinary_policy()) ask_for_short_turns(nice);
   set_session_nice(nice);
   return {};
 }

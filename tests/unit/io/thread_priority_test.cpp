@@ -1,5 +1,6 @@
 #include "dataplane/io/thread_priority.hpp"
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,6 +42,30 @@ TEST_CASE("nice 0 leaves a thread as it is") {
     inside = nice_of_this_thread();
   });
   CHECK(inside == 7);
+}
+
+TEST_CASE("the niceness mwtun was started with stands unless the file has one") {
+  int ordinary = 0, chosen = -1;
+  on_a_thread([&] {
+    if (getpriority(PRIO_PROCESS, 0) == 0) ordinary = unasked_nice();
+    setpriority(PRIO_PROCESS, 0, 5);
+    chosen = unasked_nice();
+  });
+  if (nice_of_this_thread() == 0) CHECK(ordinary == nice_usual);
+  CHECK(chosen == 0);
+}
+
+TEST_CASE("a policy of somebody's choice stands") {
+  int policy = -1, unasked = -1;
+  on_a_thread([&] {
+    const sched_param none{};
+    if (sched_setscheduler(0, SCHED_BATCH, &none) != 0) return;
+    unasked = unasked_nice();
+    CHECK(set_thread_nice(5).ok());
+    policy = sched_getscheduler(0);
+  });
+  CHECK(policy == SCHED_BATCH);
+  CHECK(unasked == 0);
 }
 
 TEST_CASE("who may go ahead of others does, and who may not is told why") {
