@@ -99,10 +99,15 @@ inline bool carries(const Fd& from, const Fd& to, std::size_t bytes = 1514) {
   return eventually(to.get(), [&] {
     ++sent.back();
     if (send(from.get(), sent.data(), sent.size(), 0) < 0) return false;
-    if (!readable(to.get(), milliseconds(100))) return false;
-    const ssize_t size = recv(to.get(), got.data(), got.size(), 0);
-    return size == static_cast<ssize_t>(sent.size()) &&
-           std::equal(sent.begin(), sent.end(), got.begin());
+    // One that was sent before may come late.
+    while (readable(to.get(), milliseconds(100))) {
+      const ssize_t size = recv(to.get(), got.data(), got.size(), 0);
+      if (size == static_cast<ssize_t>(sent.size()) &&
+          std::equal(sent.begin(), sent.end(), got.begin())) {
+        return true;
+      }
+    }
+    return false;
   });
 }
 
