@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "dataplane/io/interface_setup.hpp"
 #include "dataplane/io/os_error.hpp"
@@ -62,24 +63,30 @@ void LinkMonitor::resynchronise() {
 
 bool LinkMonitor::process() {
   bool changed = false;
-  // A bound, so that a router that learns a million routes does not hold us here.
-  for (int i = 0; i < 256; ++i) {
+  // Bounds, so that a router that learns a million routes does not hold us here. Where events were
+  // lost the end of the queue has to be seen.
+  for (int i = 0; i < (events_lost_ ? 16'384 : 256); ++i) {
     sockaddr_nl sender{};
     socklen_t sender_size = sizeof sender;
     const ssize_t got = recvfrom(events_.get(), buffer_.data(), buffer_.size(), MSG_TRUNC,
                                  reinterpret_cast<sockaddr*>(&sender), &sender_size);
     if (got < 0) {
       if (errno == EINTR) continue;
-      if (errno != ENOBUFS) break;
-      // Events were lost: what we know may be wrong.
-      resynchronise();
-      changed = true;
-      continue;
+      if (errno == ENOBUFS) {
+        events_lost_ = true;
+        continue;
+      }
+      // What we know may be wrong. We ask when all older events are out of the way: read after the
+      // answer, they would undo it.
+      if (errno == EAGAIN && std::exchange(events_lost_, false)) {
+        resynchronise();
+        changed = true;
+      }
+      break;
     }
     if (sender.nl_pid != 0) continue;  // Not from the kernel.
     if (static_cast<std::size_t>(got) > buffer_.size()) {
-      resynchronise();
-      changed = true;
+      events_lost_ = true;
       continue;
     }
     int left = static_cast<int>(got);

@@ -66,6 +66,7 @@ class LinkMonitor {
   Fd events_;
   Netlink questions_;
   std::vector<std::uint8_t> buffer_;
+  bool events_lost_ = false;  // The kernel is asked again once events_ is empty.
   std::map<unsigned, Interface> interfaces_;
   std::map<OwnAddress, std::uint32_t> addresses_;  // To IFA_F_* flags.
 };
