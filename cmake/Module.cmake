@@ -30,12 +30,10 @@ function(mwtun_optional name dependency)
   set_target_properties(mwtun_${name} PROPERTIES SOURCES "${sources}")
 endfunction()
 
-# mwtun_hot(TARGET...): programs that carry or measure traffic are optimised as one piece.
-function(mwtun_hot)
+# mwtun_hot(TARGET): a program that carries or measures traffic is optimised as one piece.
+function(mwtun_hot program)
   if(MWTUN_LTO)
-    foreach(program ${ARGN})
-      target_link_options(${program} PRIVATE -flto=auto)
-    endforeach()
+    target_link_options(${program} PRIVATE -flto=auto)
   endif()
 endfunction()
 

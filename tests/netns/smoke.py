@@ -1,6 +1,7 @@
 """The tunnel comes up, carries frames and traffic, tells its state and ends: the shortest whole run."""
 
 import json
+import os
 import pathlib
 import signal
 import sys
@@ -55,6 +56,12 @@ def test(lab):
         code = lab.stage.run(None, [lab.program, "status", "--check", "--socket",
                                     lab.stage.folder / f"{side}.sock"], check=False).returncode
         lab.check(f"the {side}'s status --check: exit code 0", code == 0, code)
+
+    # Where the kernel weighs sessions before threads, the session has to have it too.
+    for process in (tunnel.server, tunnel.client):
+        group = pathlib.Path(f"/proc/{process.pid}/autogroup")
+        if group.exists() and os.getsid(process.pid) == process.pid:
+            lab.check("the session of an mwtun goes ahead of others", group.read_text().endswith("nice -10\n"), group.read_text())
 
     # Before SIGHUP and after: the threads begin anew with it.
     def check_nice(side, process):
