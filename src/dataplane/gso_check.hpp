@@ -6,7 +6,8 @@ namespace mwtun {
 /// Whether datagrams that leave several as one (UDP GSO) arrive as well as those that leave alone.
 /// Some kernels and drivers spoil them without a word (Linux 7.0 to 7.1.4, some virtual network
 /// cards): a link that carries everything but full batches looks like a very bad line. So one in
-/// so many goes alone, and the fates are compared.
+/// so many goes alone, and the fates are compared; fewer once that was fine, since each of them
+/// ends a batch.
 class GsoCheck {
  public:
   /// Whether datagram `number` may leave together with others.
@@ -23,19 +24,21 @@ class GsoCheck {
     const bool many = joined_.lost * 10 >= joined_.all;
     given_up_ = many && joined_.lost * alone_.all > 4 * (alone_.lost + 1) * joined_.all;
     alone_ = joined_ = {};
+    alone_every_ = alone_every_later;
     return given_up_;
   }
   bool given_up() const { return given_up_; }
 
  private:
-  static constexpr std::uint64_t alone_every = 64;
+  static constexpr std::uint64_t alone_every_first = 64, alone_every_later = 512;
   static constexpr std::uint64_t alone_least = 256;
   struct Fates {
     std::uint64_t all = 0, lost = 0;
   };
-  static bool goes_alone(std::uint64_t number) { return number % alone_every == 0; }
+  bool goes_alone(std::uint64_t number) const { return number % alone_every_ == 0; }
 
   Fates joined_, alone_;
+  std::uint64_t alone_every_ = alone_every_first;
   bool given_up_ = false;
 };
 

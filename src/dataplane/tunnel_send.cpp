@@ -112,7 +112,8 @@ std::size_t Tunnel::chunk_bytes_max() const {
     if (l.carries()) least = std::min<std::size_t>(least, l.mtu.size());
   });
   if (least == SIZE_MAX) return piece_bytes_min;
-  return least - wire::overhead_bytes - wire::frame_chunk_header_bytes - wire::offload_bytes;
+  // So much that it fills its datagram: those of one size leave as one (UDP GSO).
+  return least - wire::overhead_bytes - wire::rest_chunk_header_bytes;
 }
 
 /// Seals what the builder holds; its number is spent with this.
@@ -390,7 +391,7 @@ bool Tunnel::append_piece(LinkSet links, Instant now) {
   const std::size_t left = cutting_.frame.size - cutting_.offset;
   const std::size_t offload =
       cutting_.offset == 0 && !cutting_.frame.offload.plain() ? wire::offload_bytes : 0;
-  std::size_t take = std::min(left, chunk_bytes_max());
+  std::size_t take = std::min(left, chunk_bytes_max() - offload);
   for (std::unique_ptr<Link>& l : all_links()) {
     if (!l || !links.has(l->id)) continue;
     DatagramBuilder& builder = builder_for(*l, now);

@@ -8,11 +8,13 @@ using namespace mwtun;
 
 namespace {
 
-/// True when it gives GSO up within so many datagrams.
-bool gives_up(double lost_joined, double lost_alone, std::uint64_t datagrams, std::uint64_t seed) {
+/// True when it gives GSO up within so many datagrams, after so many of which none was lost.
+bool gives_up(double lost_joined, double lost_alone, std::uint64_t datagrams, std::uint64_t seed,
+              std::uint64_t fine = 0) {
   GsoCheck check;
   Prng random(seed);
-  for (std::uint64_t number = 0; number < datagrams; ++number) {
+  for (std::uint64_t number = 0; number < fine; ++number) check.settled(number, false);
+  for (std::uint64_t number = fine; number < fine + datagrams; ++number) {
     const bool lost = random.chance(check.may_join(number) ? lost_joined : lost_alone);
     if (check.settled(number, lost)) return true;
   }
@@ -36,6 +38,18 @@ TEST_CASE("one datagram in 64 goes alone, and all do once it is given up") {
 TEST_CASE("datagrams that vanish only together are noticed within forty thousand") {
   const double lost = GENERATE(0.15, 0.5, 1.0);
   for (std::uint64_t seed = 1; seed <= 50; ++seed) CHECK(gives_up(lost, 0, 40'000, seed));
+}
+
+TEST_CASE("once all was fine one in 512 goes alone, and what begins to vanish later is noticed") {
+  GsoCheck check;
+  for (std::uint64_t number = 0; number < 40'000; ++number) check.settled(number, false);
+  unsigned alone = 0;
+  for (std::uint64_t number = 0; number < 5'120; ++number) {
+    alone += check.may_join(number) ? 0u : 1u;
+  }
+  CHECK(alone == 10);
+  const double lost = GENERATE(0.15, 0.5, 1.0);
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) CHECK(gives_up(lost, 0, 300'000, seed, 40'000));
 }
 
 TEST_CASE("a line that loses all alike is not blamed on GSO") {

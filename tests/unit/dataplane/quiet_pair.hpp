@@ -78,6 +78,8 @@ class QuietPair {
   }
   /// Called with each frame that arrives, at its end.
   std::function<void(std::size_t end, const Frame& frame)> on_frame;
+  /// Called with the size of each datagram, at the end that sends it.
+  std::function<void(std::size_t end, std::size_t bytes)> on_sent;
   /// Of every datagram, both ways, from now on.
   void set_loss(double share) { loss_ = share; }
   /// Every datagram from now on has a bit turned.
@@ -134,6 +136,7 @@ class QuietPair {
   void drain(std::size_t end) {
     std::vector<std::uint8_t> room(datagram_bytes_max);
     while (const auto datagram = ends_[end]->poll_datagram(room, now_)) {
+      if (on_sent) on_sent(end, datagram->size);
       const bool first = end == 0 ? datagram->path.socket == SocketId{0}
                                   : datagram->path.remote == path_of(0, true).local;
       if (cut_[first ? 0 : 1] || random_.chance(loss_)) continue;

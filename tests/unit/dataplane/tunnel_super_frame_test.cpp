@@ -62,6 +62,27 @@ TEST_CASE("a super-frame comes out as super-frames, whatever it was cut into", "
   CHECK(pair.frames_delivered(1) == received.frames);
 }
 
+TEST_CASE("datagrams of a super-frame are of one size, but where it ends", "[offload]") {
+  SuperFrameMaker maker;
+  QuietPair pair;
+  pair.cut(1);
+  pair.run(seconds(2));
+  const Frame whole = maker.make(kinds[GENERATE(0u, 2u)], 60'000, segment);
+  // Until the link is known to be fast enough for whole ones.
+  for (int i = 0; i < 200; ++i) pair.send_frame(0, whole), pair.run(milliseconds(5));
+  pair.run(milliseconds(500));
+  std::vector<std::size_t> sizes;
+  pair.on_sent = [&](std::size_t end, std::size_t bytes) {
+    // Not acknowledgements and what else is small.
+    if (end == 0 && bytes >= 500) sizes.push_back(bytes);
+  };
+  pair.send_frame(0, whole);
+  pair.run(milliseconds(100));
+  REQUIRE(sizes.size() == 42);
+  CHECK(std::count(sizes.begin(), sizes.end(), 1472) == 41);
+  CHECK(sizes.back() < 1472);
+}
+
 TEST_CASE("a peer that takes no offload gets ordinary frames with all checksums", "[offload]") {
   SuperFrameMaker maker;
   QuietPair pair({}, 0, false);
