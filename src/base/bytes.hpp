@@ -14,12 +14,23 @@ using Bytes = std::span<const std::uint8_t>;
 using MutableBytes = std::span<std::uint8_t>;
 
 /// Little-endian load of the low `width` bytes (1 to 8). The wire is little-endian throughout.
-constexpr std::uint64_t load_le(const std::uint8_t* at, std::size_t width) {
+/// Always inline, since GCC leaves a loop a loop, and what was written byte by byte makes whoever
+/// reads it as words wait.
+[[gnu::always_inline]] constexpr std::uint64_t load_le(const std::uint8_t* at, std::size_t width) {
   std::uint64_t value = 0;
+  if (!std::is_constant_evaluated() && std::endian::native == std::endian::little) {
+    std::memcpy(&value, at, width);
+    return value;
+  }
   for (std::size_t i = width; i > 0; --i) value = value << 8 | at[i - 1];
   return value;
 }
-constexpr void store_le(std::uint8_t* at, std::uint64_t value, std::size_t width) {
+[[gnu::always_inline]] constexpr void store_le(std::uint8_t* at, std::uint64_t value,
+                                               std::size_t width) {
+  if (!std::is_constant_evaluated() && std::endian::native == std::endian::little) {
+    std::memcpy(at, &value, width);
+    return;
+  }
   for (std::size_t i = 0; i < width; ++i, value >>= 8) at[i] = static_cast<std::uint8_t>(value);
 }
 constexpr std::uint16_t load_le16(const std::uint8_t* at) {
@@ -28,15 +39,7 @@ constexpr std::uint16_t load_le16(const std::uint8_t* at) {
 constexpr std::uint32_t load_le32(const std::uint8_t* at) {
   return static_cast<std::uint32_t>(load_le(at, 4));
 }
-constexpr std::uint64_t load_le64(const std::uint8_t* at) {
-  // GCC at -O2 leaves the loop of load_le() a loop.
-  if (!std::is_constant_evaluated() && std::endian::native == std::endian::little) {
-    std::uint64_t value = 0;
-    std::memcpy(&value, at, sizeof value);
-    return value;
-  }
-  return load_le(at, 8);
-}
+constexpr std::uint64_t load_le64(const std::uint8_t* at) { return load_le(at, 8); }
 /// Big-endian, for the headers of the frames we look into.
 constexpr std::uint16_t load_be16(const std::uint8_t* at) {
   return static_cast<std::uint16_t>(at[0] << 8 | at[1]);
@@ -57,7 +60,7 @@ constexpr void store_be32(std::uint8_t* at, std::uint32_t value) {
 class Reader {
  public:
   explicit constexpr Reader(Bytes bytes) : rest_(bytes) {}
-  constexpr std::uint64_t uint(std::size_t width) {
+  [[gnu::always_inline]] constexpr std::uint64_t uint(std::size_t width) {
     const Bytes field = take(width);
     return field.size() == width ? load_le(field.data(), width) : 0;
   }
@@ -104,7 +107,7 @@ class Reader {
 class Writer {
  public:
   explicit constexpr Writer(MutableBytes room) : room_(room) {}
-  constexpr void uint(std::uint64_t value, std::size_t width) {
+  [[gnu::always_inline]] constexpr void uint(std::uint64_t value, std::size_t width) {
     MWTUN_ASSERT(width <= room_.size() - used_);
     store_le(room_.data() + used_, value, width);
     used_ += width;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/prefetch.hpp"
+
 namespace mwtun {
 
 /// Slabs are grown together: their headers and their bytes in one piece each.
@@ -57,6 +59,7 @@ SlabRef SlabPool::take() {
   if (free_ == nullptr) grow();
   if (free_ == nullptr) return {};
   Slab* slab = std::exchange(free_, free_->next_free);
+  if (free_ != nullptr) prefetch(*free_);
   slab->references = 1;
   ++in_use_;
   return SlabRef::adopt(slab);

@@ -68,10 +68,11 @@ using AeadNonce = std::array<std::uint8_t, 12>;
 /// Noise §12: four zero bytes, then the number, little-endian for ChaCha20-Poly1305 and big-endian
 /// for AES-256-GCM.
 constexpr AeadNonce noise_nonce(Cipher cipher, std::uint64_t number) {
+  if (cipher == Cipher::aes_256_gcm) number = __builtin_bswap64(number);
   AeadNonce nonce{};
-  for (std::size_t i = 0; i < 8; ++i, number >>= 8) {
-    nonce[cipher == Cipher::aes_256_gcm ? 11 - i : 4 + i] = static_cast<std::uint8_t>(number);
-  }
+  // As it is copied: what was stored otherwise is waited for.
+  store_le(nonce.data(), number << 32, 8);
+  store_le(nonce.data() + 8, number >> 32, 4);
   return nonce;
 }
 

@@ -35,7 +35,7 @@ class GsoCheck {
   struct Fates {
     std::uint64_t all = 0, lost = 0;
   };
-  bool goes_alone(std::uint64_t number) const { return number % alone_every_ == 0; }
+  bool goes_alone(std::uint64_t number) const { return (number & (alone_every_ - 1)) == 0; }
 
   Fates joined_, alone_;
   std::uint64_t alone_every_ = alone_every_first;

@@ -18,7 +18,7 @@ InLanes::InLanes(const Limits& limits, SlabPool& slabs, DropCounters& drops)
       slabs_(slabs),
       drops_(drops) {}
 
-void InLanes::insert(LaneId id, std::uint32_t sequence_low, InChunk chunk) {
+void InLanes::insert(LaneId id, std::uint32_t sequence_low, InChunk&& chunk) {
   Lane& lane = lanes_[id];
   std::uint64_t sequence = wire::expand(lane.beyond, sequence_low, 24);
   if (sequence < lane.next) {

@@ -36,7 +36,7 @@ class InLanes {
   InLanes(const Limits& limits, SlabPool& slabs, DropCounters& drops);
 
   /// A chunk with the low 24 bits of its sequence. Frames that this completes are ready() after.
-  void insert(LaneId lane, std::uint32_t sequence_low, InChunk chunk);
+  void insert(LaneId lane, std::uint32_t sequence_low, InChunk&& chunk);
   /// Nothing below the sequence will come in that lane.
   void floor(LaneId lane, std::uint32_t sequence_low);
 

@@ -4,6 +4,7 @@
 
 #include "base/assert.hpp"
 #include "base/planted.hpp"
+#include "base/prefetch.hpp"
 #include "dataplane/wire.hpp"
 
 namespace mwtun {
@@ -74,6 +75,7 @@ ChunkIndex OutLanes::add(LaneId lane_id, const Frame& frame, std::uint32_t offse
   } else {
     index = free_chunks_.back();
     free_chunks_.pop_back();
+    if (!free_chunks_.empty()) prefetch(chunks_[free_chunks_.back()]);
     chunks_[index] = OutChunk{};
   }
   OutChunk& chunk = chunks_[index];

@@ -60,6 +60,7 @@ class OutLanes {
   ChunkIndex add(LaneId lane, const Frame& frame, std::uint32_t offset, std::uint32_t size,
                  Instant now);
   OutChunk& operator[](ChunkIndex index) { return chunks_[index]; }
+  const OutChunk& operator[](ChunkIndex index) const { return chunks_[index]; }
 
   void hold(ChunkIndex index) { ++chunks_[index].holders; }
   /// Frees the chunk when it is resolved and nothing holds it any more.

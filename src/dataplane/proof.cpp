@@ -1,6 +1,7 @@
 #include "dataplane/proof.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace mwtun {
 
@@ -16,6 +17,7 @@ void ProofTracker::arrived(LinkId id, std::uint8_t epoch, std::uint64_t number, 
   const bool next_epoch = static_cast<std::uint8_t>((epoch - link.epoch) & 3) == 1;
   if (!link.used || next_epoch || (epoch != link.epoch && stamp > newest.stamp)) {
     link.used = true;
+    used_ |= static_cast<std::uint16_t>(1u << index_of(id));
     link.epoch = epoch;
     link.largest = number;
     link.waits = false;
@@ -83,8 +85,8 @@ void ProofTracker::head(LinkId id, std::uint8_t epoch, std::uint64_t number, std
 
 std::uint64_t ProofTracker::clear(Instant now) {
   std::uint64_t least = UINT64_MAX;
-  for (PerLink& link : links_) {
-    if (!link.used) continue;
+  for (unsigned used = used_; used != 0; used &= used - 1) {
+    PerLink& link = links_[static_cast<std::size_t>(std::countr_zero(used))];
     if (link.waits || link.tolerance > Duration{0}) settle(link, now);
     const bool missing = link.waits && link.waiting.number > link.largest;
     if (missing && now - link.waiting_since > head_patience) continue;

@@ -23,7 +23,10 @@ class ProofTracker {
   /// has for long not delivered what a head told of does not count.
   std::uint64_t clear(Instant now);
   /// The link carries nothing any more.
-  void forget(LinkId link) { links_[index_of(link)] = {}; }
+  void forget(LinkId link) {
+    links_[index_of(link)] = {};
+    used_ &= static_cast<std::uint16_t>(~(1u << index_of(link)));
+  }
   /// How late a datagram of this link may come after one sent later.
   Duration tolerance(LinkId link) const { return links_[index_of(link)].tolerance; }
 
@@ -54,6 +57,7 @@ class ProofTracker {
   };
   static void settle(PerLink& link, Instant now);
   std::array<PerLink, links_max> links_{};
+  std::uint16_t used_ = 0;  // A bit a link: most are not, and they are large.
 };
 
 }  // namespace mwtun

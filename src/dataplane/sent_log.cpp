@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "base/prefetch.hpp"
 
 namespace mwtun {
 
@@ -13,6 +14,7 @@ std::uint32_t ContentPool::add(const Content& content, std::uint32_t next) {
     items_.emplace_back();
   } else {
     free_ = items_[index].next;
+    if (free_ != none) prefetch(items_[free_]);
   }
   items_[index] = content;
   items_[index].next = next;

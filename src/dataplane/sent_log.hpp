@@ -24,6 +24,7 @@ class ContentPool {
   static constexpr std::uint32_t none = UINT32_MAX;
   std::uint32_t add(const Content& content, std::uint32_t next);
   Content& operator[](std::uint32_t index) { return items_[index]; }
+  const Content& operator[](std::uint32_t index) const { return items_[index]; }
   void free(std::uint32_t index);
 
  private:

@@ -254,6 +254,7 @@ class Tunnel {
   // tunnel_feedback.cpp
   bool handle_ack(Link& came_on, Bytes body, Instant received, Instant now);
   void acknowledge(Link& l, LinkSpace& space, std::uint64_t number, Instant now);
+  void prefetch_contents(const SentLog& sent, std::uint64_t number) const;
   void steer_rate(Link& l, const SentLog& sent, const wire::Ack& ack, Instant now);
   void detect_losses(Link& l, Instant now);
   void detect_loss(Link& l, LinkSpace& space, Instant now);

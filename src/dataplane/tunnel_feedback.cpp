@@ -1,8 +1,10 @@
 // What the acknowledgements say: fate of datagrams, round trips, delivery rate; and what follows
 // for the chunks that were lost: repair on another link, or giving up and saying so.
 #include <algorithm>
+#include <utility>
 
 #include "base/planted.hpp"
+#include "base/prefetch.hpp"
 #include "dataplane/inner_headers.hpp"
 #include "dataplane/tunnel.hpp"
 
@@ -38,6 +40,7 @@ bool Tunnel::handle_ack(Link& came_on, Bytes body, Instant received, Instant now
   for (std::size_t i = 0; i < ack.range_count; ++i) {
     for (std::uint64_t n = std::max(ack.ranges[i].first, sent.base()); n <= ack.ranges[i].last;
          ++n) {
+      prefetch_contents(sent, n);
       acknowledge(l, *space, n, now);
     }
   }
@@ -90,6 +93,19 @@ void Tunnel::steer_rate(Link& l, const SentLog& sent, const wire::Ack& ack, Inst
   feedback.rtt_variance = l.rtt.variance();
   feedback.datagram_bytes = l.mtu.size();
   l.rate.feedback(feedback, now);
+}
+
+/// Of those that come after `number`: first where their list stands, then the chunk in it.
+void Tunnel::prefetch_contents(const SentLog& sent, std::uint64_t number) const {
+  constexpr std::uint64_t near = 4, far = 8;
+  if (!sent.contains(number + far)) return;
+  if (const std::uint32_t at = sent[number + far].contents; at != ContentPool::none) {
+    prefetch(std::as_const(flow_->contents)[at]);
+  }
+  const std::uint32_t at = sent[number + near].contents;
+  if (at == ContentPool::none) return;
+  const Content& content = std::as_const(flow_->contents)[at];
+  if (content.kind == Content::Kind::chunk) prefetch(std::as_const(flow_->out)[content.value]);
 }
 
 void Tunnel::acknowledge(Link& l, LinkSpace& space, std::uint64_t number, Instant now) {

@@ -152,8 +152,12 @@ std::optional<OutgoingDatagram> Tunnel::emit(Link& l, DatagramBuilder& builder, 
     if (l.waiting_since == never) l.waiting_since = now;
     if (sent.contents != ContentPool::none) flow_->heads_deadline = now + heads_quiet;
   }
-  return OutgoingDatagram{
-      path, size, {id_, l.id, keys.epoch, true, number}, l.gso.may_join(number)};
+  std::optional<OutgoingDatagram> datagram(std::in_place);
+  datagram->path = path;
+  datagram->size = size;
+  datagram->tag = {id_, l.id, keys.epoch, true, number};
+  datagram->may_join = l.gso.may_join(number);
+  return datagram;
 }
 
 bool Tunnel::repair_worth_it(const OutChunk& chunk, Instant now) const {

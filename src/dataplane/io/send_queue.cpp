@@ -28,10 +28,11 @@ std::span<const SendQueue::Group> SendQueue::arrange() {
       const OutgoingDatagram& datagram = queued_[i];
       if (done[i] || datagram.path != path) continue;
       done[i] = true;
-      items_[item] = {path.local,
-                      path.remote,
-                      {arena_.get() + queued_at_[i], datagram.size},
-                      datagram.may_join};
+      SendItem& into = items_[item];
+      into.local = path.local;
+      into.remote = path.remote;
+      into.bytes = {arena_.get() + queued_at_[i], datagram.size};
+      into.may_join = datagram.may_join;
       tags_[item++] = datagram.tag;
     }
     groups_[group++] = {

@@ -242,13 +242,13 @@ void UdpSocket::describe(const msghdr& header, Bytes payload, std::vector<Receiv
     counters_.datagrams_joined += (left.size() + segment - 1) / segment;
   }
   do {
-    datagram.bytes = left.first(std::min(segment, left.size()));
-    left = left.subspan(datagram.bytes.size());
-    datagram.truncated = datagram.bytes.size() > datagram_bytes_max ||
-                         (left.empty() && (header.msg_flags & MSG_TRUNC) != 0);
+    ReceivedDatagram& next = into.emplace_back(datagram);
+    next.bytes = left.first(std::min(segment, left.size()));
+    left = left.subspan(next.bytes.size());
+    next.truncated = next.bytes.size() > datagram_bytes_max ||
+                     (left.empty() && (header.msg_flags & MSG_TRUNC) != 0);
     ++counters_.datagrams_in;
-    if (datagram.truncated) ++counters_.truncated;
-    into.push_back(datagram);
+    if (next.truncated) ++counters_.truncated;
   } while (!left.empty());
 }
 

@@ -171,7 +171,7 @@ TEST_CASE_METHOD(Fixture, "holes whose headers are no headers deliver nothing", 
     chunk.last = i == 2;
     chunk.hole = i == 1;
     if (i == 0) chunk.offload = whole.offload;
-    lanes.insert(lane, i, chunk);
+    lanes.insert(lane, i, std::move(chunk));
   }
   CHECK_FALSE(lanes.ready());
   CHECK(drops.of(Drop::reassembly_broken) == 1);

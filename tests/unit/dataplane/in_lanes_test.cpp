@@ -158,7 +158,7 @@ TEST_CASE("the offload data of a frame is that of its first piece", "[in_lanes]"
   chunk.first = true;
   chunk.offload.gso = Offload::Gso::udp;
   chunk.offload.gso_bytes = 99;
-  f.lanes.insert(ordered, 0, chunk);
+  f.lanes.insert(ordered, 0, std::move(chunk));
   f.insert(ordered, 1, "z", "l");
   REQUIRE(f.lanes.ready());
   CHECK(f.lanes.take_ready().offload.gso_bytes == 99);
