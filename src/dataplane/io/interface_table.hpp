@@ -13,7 +13,9 @@ class InterfaceTable {
  public:
   /// Most that one read() hands over.
   static constexpr std::size_t frames_per_read = 256;
-  static constexpr std::size_t frame_bytes_per_read = 512 * 1024;
+  /// As much as one sender has there by default (tcp_wmem): in our own queue others pass it, and in
+  /// the interface's nobody does.
+  static constexpr std::size_t frame_bytes_per_read = 4096 * 1024;
 
   /// @param slabs  what frames are read into
   explicit InterfaceTable(SlabPool& slabs) : slabs_(slabs) {}
