@@ -150,8 +150,10 @@ void Tunnel::link_answered(Link& l, Instant now) {
   if (!up && (!l.validated || !l.has_path)) return;
   if (!up) set_state(l, LinkState::up, LinkReason::validated, now);
   if (revives && helps(l)) {
+    // While there was no other, nothing of theirs went again.
     each_link([&](Link& other) {
       if (other.state == LinkState::down) lose_in_flight(other, now);
+      if (other.suspect) requeue_unacknowledged(other);
     });
   }
   if (up) return;

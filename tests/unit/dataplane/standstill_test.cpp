@@ -167,3 +167,24 @@ TEST_CASE("after a standstill of many seconds nobody wants what was on its way",
   pair.run(100ms);
   CHECK(pair.frames_delivered(1) == delivered + 10);
 }
+
+TEST_CASE("a link that answers again brings what others that are still suspect have",
+          "[standstill]") {
+  test::QuietPair pair;
+  begin(pair);
+  const std::uint64_t delivered = pair.frames_delivered(1);
+  pair.hold(0, true);
+  int sent = 0;
+  for (; sent < 100 && !pair.link(0, 0).suspect; ++sent) stream(pair, 1);
+  REQUIRE(pair.link(0, 0).suspect);
+  pair.cut(1);
+  for (; sent < 200 && !pair.link(0, 1).suspect; ++sent) stream(pair, 1);
+  REQUIRE(pair.link(0, 1).suspect);
+  REQUIRE(pair.link(0, 0).suspect);
+  pair.hold(0, false);
+  pair.run(50ms);
+  CHECK(pair.link(0, 1).suspect);
+  CHECK(pair.link(0, 1).state == LinkState::up);
+  CHECK_FALSE(pair.link(0, 0).suspect);
+  CHECK(pair.frames_delivered(1) == delivered + static_cast<std::uint64_t>(sent));
+}
