@@ -34,7 +34,7 @@ Duration Link::suspect_after() const {
   const Duration slack = std::max<Duration>(milliseconds(30), 7 * rtt.variance());
   // A line whose delay swings has done so just now.
   const Duration peak = std::min(rtt.peak(), 4 * rtt.smoothed() + milliseconds(200));
-  return std::max(rtt.smoothed() + slack, peak + ack_delay_max) + ack_delay_max;
+  return std::max(rtt.smoothed() + slack, peak * 9 / 8 + ack_delay_max) + ack_delay_max;
 }
 
 Duration Link::down_after() const {
