@@ -10,9 +10,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 
 #include "dataplane/io/os_error.hpp"
+#include "dataplane/io/still_held.hpp"
 
 namespace mwtun {
 
@@ -128,9 +128,6 @@ static VirtioHeader to_virtio(const Offload& offload, Bytes frame, std::size_t h
   return header;
 }
 
-static constexpr int busy_tries_max = 20;
-static constexpr long busy_pause_ms = 50;
-
 Result<Tap> Tap::open(Netlink& netlink, const TapOptions& options) {
   const char* kind = options.tun ? "TUN" : "TAP";
   if (options.name.empty() || options.name.size() >= IFNAMSIZ) {
@@ -151,15 +148,8 @@ Result<Tap> Tap::open(Netlink& netlink, const TapOptions& options) {
   std::memcpy(request.ifr_name, options.name.data(), options.name.size());
   request.ifr_flags = static_cast<short>((options.tun ? IFF_TUN : IFF_TAP) | IFF_NO_PI |
                                          (options.offload ? IFF_VNET_HDR : 0));
-  int attached = ioctl(tap.fd_.get(), TUNSETIFF, &request);
-  // The kernel takes the ring of a killed process down some time after its end, and until then the
-  // interface is still held.
-  for (int i = 0; attached != 0 && errno == EBUSY && i < busy_tries_max; ++i) {
-    timespec pause{0, busy_pause_ms * 1'000'000};
-    nanosleep(&pause, nullptr);
-    attached = ioctl(tap.fd_.get(), TUNSETIFF, &request);
-  }
-  if (attached != 0) {
+  const auto attach = [&] { return ioctl(tap.fd_.get(), TUNSETIFF, &request) == 0; };
+  if (!while_still_held(EBUSY, attach)) {
     return attach_error(errno, options.name, kind);
   }
   tap.name_ = request.ifr_name;

@@ -4,16 +4,16 @@
 #include <linux/sock_diag.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
-#include <sys/utsname.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <ctime>
 #include <utility>
 
+#include "dataplane/io/kernel_version.hpp"
 #include "dataplane/io/os_error.hpp"
 #include "dataplane/io/socket_address.hpp"
+#include "dataplane/io/still_held.hpp"
 
 namespace mwtun {
 
@@ -70,15 +70,6 @@ static bool set_ip_options(int fd, Family family, bool server) {
   return set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, probe) &&
          (server ? set_option(fd, IPPROTO_IP, IP_PKTINFO, on)
                  : set_option(fd, IPPROTO_IP, IP_RECVERR, on));
-}
-
-/// "6.1.0-13-amd64" as 6'001'000; 0: not known.
-static unsigned kernel_version() {
-  utsname name{};
-  unsigned major = 0, minor = 0, patch = 0;
-  if (uname(&name) != 0) return 0;
-  if (std::sscanf(name.release, "%u.%u.%u", &major, &minor, &patch) < 2) return 0;
-  return major * 1'000'000 + minor * 1'000 + std::min(patch, 999u);
 }
 
 /// UDP_GRO exists since 5.0; before 5.12 it joined what it should not have.
@@ -148,7 +139,9 @@ Result<UdpSocket> UdpSocket::open(const UdpSocketOptions& options) {
   }
   sockaddr_storage name{};
   const socklen_t size = to_sockaddr(bind_to, name);
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&name), size) != 0) {
+  const auto take = [&] { return bind(fd, reinterpret_cast<const sockaddr*>(&name), size) == 0; };
+  // A link's port is any; a server's is one that its predecessor had.
+  if (!(options.server ? while_still_held(EADDRINUSE, take) : take())) {
     return bind_error(errno, options);
   }
   socklen_t bound_size = sizeof name;
