@@ -15,8 +15,7 @@ void ProofTracker::arrived(LinkId id, std::uint8_t epoch, std::uint64_t number, 
   const Mark& newest = link.marks[(link.next_mark + link.marks.size() - 1) % link.marks.size()];
   // The next epoch, or, after a long silence, any other: then the stamp tells it from a straggler.
   const bool next_epoch = static_cast<std::uint8_t>((epoch - link.epoch) & 3) == 1;
-  if (!link.used || next_epoch || (epoch != link.epoch && stamp > newest.stamp)) {
-    link.used = true;
+  if (!used(id) || next_epoch || (epoch != link.epoch && stamp > newest.stamp)) {
     used_ |= static_cast<std::uint16_t>(1u << index_of(id));
     link.epoch = epoch;
     link.largest = number;
@@ -71,7 +70,7 @@ void ProofTracker::settle(PerLink& link, Instant now) {
 void ProofTracker::head(LinkId id, std::uint8_t epoch, std::uint64_t number, std::uint64_t stamp,
                         Instant now) {
   PerLink& link = links_[index_of(id)];
-  if (!link.used || epoch != link.epoch) return;
+  if (!used(id) || epoch != link.epoch) return;
   const Head head{number, stamp};
   if (!link.waits || stamp > link.newest_head.stamp) link.newest_head = head;
   if (!link.waits) link.waiting_since = now;

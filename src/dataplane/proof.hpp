@@ -41,7 +41,6 @@ class ProofTracker {
     std::uint64_t stamp = 0;
   };
   struct PerLink {
-    bool used = false;
     std::uint8_t epoch = 0;
     std::uint64_t largest = 0;
     std::uint64_t clear = 0;
@@ -56,8 +55,9 @@ class ProofTracker {
     Instant waiting_since{};
   };
   static void settle(PerLink& link, Instant now);
+  bool used(LinkId link) const { return (used_ >> index_of(link) & 1) != 0; }
   std::array<PerLink, links_max> links_{};
-  std::uint16_t used_ = 0;  // A bit a link: most are not, and they are large.
+  std::uint16_t used_ = 0;  // A bit a link: most are none, and they are large.
 };
 
 }  // namespace mwtun
