@@ -7,7 +7,7 @@ namespace mwtun {
 /// Some kernels and drivers spoil them without a word (Linux 7.0 to 7.1.4, some virtual network
 /// cards): a link that carries everything but full batches looks like a very bad line. So one in
 /// so many goes alone, and the fates are compared; fewer once that was fine, since each of them
-/// ends a batch.
+/// ends a batch, until many are lost.
 class GsoCheck {
  public:
   /// Whether datagram `number` may leave together with others.
@@ -19,6 +19,10 @@ class GsoCheck {
     Fates& fates = goes_alone(number) ? alone_ : joined_;
     ++fates.all;
     fates.lost += lost ? 1 : 0;
+    if (alone_every_ == alone_every_later && joined_.lost >= lost_looked_into) {
+      alone_every_ = alone_every_first;
+      alone_ = joined_ = {};
+    }
     if (alone_.all < alone_least) return false;
     // Both meet the same line, so only a difference that no chance makes counts.
     const bool many = joined_.lost * 10 >= joined_.all;
@@ -32,6 +36,7 @@ class GsoCheck {
  private:
   static constexpr std::uint64_t alone_every_first = 64, alone_every_later = 512;
   static constexpr std::uint64_t alone_least = 256;
+  static constexpr std::uint64_t lost_looked_into = 256;
   struct Fates {
     std::uint64_t all = 0, lost = 0;
   };

@@ -121,6 +121,8 @@ struct Link {
   bool carries() const { return has_path && (state == LinkState::up || state == LinkState::lossy); }
   bool blocked(Instant now) const { return now < blocked_until; }
   LinkTier tier() const;
+  /// Frames may go by it, and it answers.
+  bool helps() const { return tier() < LinkTier::suspect; }
   /// Everything but `one_way`, which is relative to the other links.
   LinkView view(Instant now) const;
 

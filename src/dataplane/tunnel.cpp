@@ -131,6 +131,12 @@ bool Tunnel::any_link_alive() const {
   return any;
 }
 
+bool Tunnel::any_link_helps() const {
+  bool any = false;
+  each_link([&](const Link& l) { any |= l.helps(); });
+  return any;
+}
+
 bool Tunnel::unheard(Instant now) const {
   if (!session_) return true;
   return !any_link_alive() && now >= unheard_from();

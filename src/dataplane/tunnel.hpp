@@ -127,6 +127,7 @@ class Tunnel {
     Instant heads_deadline = never;
     Instant last_heads{};
     bool want_heads = false;
+    bool revived = false;  // A link answers again, after a time in which none did.
   };
   /// The frame being cut into chunks.
   struct Cutting {
@@ -160,6 +161,7 @@ class Tunnel {
     }
   }
   bool any_link_alive() const;
+  bool any_link_helps() const;
   Instant unheard_from() const;
   void refresh_views(Instant now);
   void follow_links(Instant now);
@@ -260,7 +262,9 @@ class Tunnel {
   void detect_loss(Link& l, LinkSpace& space, Instant now);
   void lose(Link& l, LinkSpace& space, std::uint64_t number, bool counts, Instant now);
   void queue_repair(ChunkIndex index);
-  void requeue_unacknowledged(Link& l);
+  enum class Requeue : std::uint8_t { all, what_is_worth_it };
+  void requeue_unacknowledged(Link& l, Requeue what);
+  bool left_to_suspects(const OutChunk& chunk, const Link& lost_on) const;
   void forget_contents(SentDatagram& sent);
   void give_up(ChunkIndex index);
   void give_up_piece(ChunkIndex index);

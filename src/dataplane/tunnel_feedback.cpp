@@ -212,7 +212,8 @@ void Tunnel::lose(Link& l, LinkSpace& space, std::uint64_t number, bool counts, 
     if (content.kind == Content::Kind::chunk) {
       OutChunk& chunk = flow_->out[content.value];
       --chunk.flights;
-      if (chunk.flights > 0 || chunk.resolved) continue;
+      if (chunk.resolved) continue;
+      if (chunk.flights > 0 && !left_to_suspects(chunk, l)) continue;
       if (!counts) chunk.free_repair = true;
       queue_repair(content.value);
     } else if (content.kind == Content::Kind::floor) {
@@ -258,10 +259,19 @@ void Tunnel::queue_repair(ChunkIndex index) {
   flow_->repair.push(index, wire::lane_ordered(chunk.lane));
 }
 
+/// Whether the copies that are still under way, after one was lost, are on links that are suspect,
+/// as far as is known: only the newest copy's link is.
+bool Tunnel::left_to_suspects(const OutChunk& chunk, const Link& lost_on) const {
+  if (chunk.link != lost_on.id) return link(chunk.link)->suspect;
+  bool any = false;
+  each_link([&](const Link& x) { any |= &x != &lost_on && x.suspect; });
+  return any;
+}
+
 /// The link is suspect: what it has not acknowledged goes again on the others, if there are any.
-void Tunnel::requeue_unacknowledged(Link& l) {
+void Tunnel::requeue_unacknowledged(Link& l, Requeue what) {
   bool other = false;
-  each_link([&](const Link& x) { other |= &x != &l && x.carries() && !x.suspect; });
+  each_link([&](const Link& x) { other |= &x != &l && x.helps(); });
   if (!other) return;
   for (LinkSpace& space : l.spaces) {
     if (!space.used) continue;
@@ -275,7 +285,7 @@ void Tunnel::requeue_unacknowledged(Link& l) {
         OutChunk& chunk = flow_->out[content.value];
         if (chunk.link != l.id || chunk.flights > 1) continue;  // A copy is on its way already.
         chunk.free_repair = true;
-        queue_repair(content.value);
+        if (what == Requeue::all || repair_worth_it(chunk, now_)) queue_repair(content.value);
       }
     }
   }

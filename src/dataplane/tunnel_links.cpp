@@ -103,6 +103,7 @@ void Tunnel::set_link_path(LinkId id, const Path& path, std::uint32_t mtu, Insta
   l->rate.path_changed();
   l->pacer = {};
   l->path_since = now;
+  l->gso = GsoCheck{};
   l->blocked_until = {};
   views_stale_ = true;
   if (session_) {
@@ -129,15 +130,10 @@ void Tunnel::clear_link_path(LinkId id, Instant now) {
   after_input(now);
 }
 
-/// Frames may go by it, and it answers.
-static bool helps(const Link& l) {
-  return l.tier() < LinkTier::suspect;
-}
-
 /// The link delivered something that its end answered.
 void Tunnel::link_answered(Link& l, Instant now) {
   // One acknowledgement that was late is no standstill.
-  const bool revives = !any_link_alive();
+  const bool revives = !any_link_helps();
   if (revives && now - last_alive_ >= standstill_least) resumed_ = now;
   l.last_progress = now;
   l.hold.answered();
@@ -149,11 +145,10 @@ void Tunnel::link_answered(Link& l, Instant now) {
   const bool up = l.state == LinkState::lossy || l.state == LinkState::up;
   if (!up && (!l.validated || !l.has_path)) return;
   if (!up) set_state(l, LinkState::up, LinkReason::validated, now);
-  if (revives && helps(l)) {
-    // While there was no other, nothing of theirs went again.
+  if (revives && l.helps()) {
+    flow_->revived = true;
     each_link([&](Link& other) {
       if (other.state == LinkState::down) lose_in_flight(other, now);
-      if (other.suspect) requeue_unacknowledged(other);
     });
   }
   if (up) return;
@@ -178,7 +173,7 @@ void Tunnel::link_silent(Link& l, LinkReason reason, Instant now) {
   l.waiting_since = l.loss_deadline = never;
   set_state(l, LinkState::down, reason, now);
   bool elsewhere = false;
-  each_link([&](const Link& other) { elsewhere |= helps(other); });
+  each_link([&](const Link& other) { elsewhere |= other.helps(); });
   if (elsewhere || reason != LinkReason::silent) lose_in_flight(l, now);
   l.probing_since = now;
   l.next_probe = now;
@@ -237,7 +232,7 @@ void Tunnel::handle_send_error(const DatagramTag& tag, SendError error, Instant 
       if (l->carries() && !l->suspect) {
         l->suspect = true;
         l->next_probe = now + probe_interval_suspect;
-        requeue_unacknowledged(*l);
+        requeue_unacknowledged(*l, Requeue::all);
       }
       break;
   }
@@ -372,7 +367,7 @@ void Tunnel::silence_timers(Link& l, Instant now) {
     // Each answer undoes the suspicion, and the next may follow at once: not each with a PING.
     l.want_ping = now - l.last_eliciting >= ping_pause;
     l.next_probe = now + probe_interval_suspect;
-    requeue_unacknowledged(l);
+    requeue_unacknowledged(l, Requeue::all);
     return;
   }
   if (now < l.next_probe) return;
@@ -431,6 +426,13 @@ Instant Tunnel::poll_timeout() const {
 void Tunnel::after_input(Instant now) {
   now_ = std::max(now_, now);
   quiet_at_ = never;
+  if (!session_ || !flow_->revived) return;
+  flow_->revived = false;
+  // While there was no other link, nothing of theirs went again. What nobody waits for any more may
+  // still come by itself.
+  each_link([&](Link& l) {
+    if (l.suspect) requeue_unacknowledged(l, Requeue::what_is_worth_it);
+  });
 }
 
 }  // namespace mwtun

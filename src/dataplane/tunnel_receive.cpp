@@ -311,7 +311,6 @@ void Tunnel::read_response(Link& l, const Path& path, Bytes body, Instant now) {
   l.delay = DelayMeter{};
   l.gso = GsoCheck{};
   l.mtu.restart(l.interface_mtu, path.remote.header_bytes(), now);
-  l.suspect = false;
   if (moved) push_event({.kind = Event::Kind::link_moved, .link = l.id, .path = path});
   for (LinkSpace& space : l.spaces) {
     if (space.used && space.unacknowledged > 0) space.ack_now = true;

@@ -28,7 +28,10 @@ endfunction()
 
 tests_of_preset(asan "^(unit|sim|vectors)" "planted|linkem")
 tests_of_preset(tsan "^unit_(io|cli)$" "^$")
-netns_test(tsan.netns_smoke ${PROJECT_SOURCE_DIR}/tests/netns/smoke.py 180 ${root}/tsan)
+foreach(loop IN ITEMS epoll io_uring)
+  netns_test(tsan.netns_smoke_${loop} ${PROJECT_SOURCE_DIR}/tests/netns/smoke.py 180 ${root}/tsan
+    event_loop=${loop})
+endforeach()
 
 execute_process(COMMAND ninja -C ${root}/fuzz -t targets all OUTPUT_VARIABLE targets
   COMMAND_ERROR_IS_FATAL ANY)

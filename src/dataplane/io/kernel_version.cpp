@@ -7,12 +7,15 @@
 
 namespace mwtun {
 
+unsigned kernel_version_of(const char* release) {
+  unsigned major = 0, minor = 0, patch = 0;
+  if (std::sscanf(release, "%u.%u.%u", &major, &minor, &patch) < 2) return 0;
+  return major * 1'000'000 + std::min(minor, 999u) * 1'000 + std::min(patch, 999u);
+}
+
 unsigned kernel_version() {
   utsname name{};
-  unsigned major = 0, minor = 0, patch = 0;
-  if (uname(&name) != 0) return 0;
-  if (std::sscanf(name.release, "%u.%u.%u", &major, &minor, &patch) < 2) return 0;
-  return major * 1'000'000 + minor * 1'000 + std::min(patch, 999u);
+  return uname(&name) == 0 ? kernel_version_of(name.release) : 0;
 }
 
 }  // namespace mwtun

@@ -2,7 +2,9 @@
 
 namespace mwtun {
 
-/// Of the running kernel, "6.1.0-13-amd64" as 6'001'000; 0: not known.
+/// Of "6.1.0-13-amd64", 6'001'000; of what is no version, 0.
+unsigned kernel_version_of(const char* release);
+/// Of the running kernel.
 unsigned kernel_version();
 
 }  // namespace mwtun

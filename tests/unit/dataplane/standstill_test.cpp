@@ -188,3 +188,44 @@ TEST_CASE("a link that answers again brings what others that are still suspect h
   CHECK_FALSE(pair.link(0, 0).suspect);
   CHECK(pair.frames_delivered(1) == delivered + static_cast<std::uint64_t>(sent));
 }
+
+TEST_CASE("what went from one dead link to another comes with the first that answers again",
+          "[standstill]") {
+  test::QuietPair pair;
+  begin(pair);
+  const std::uint64_t delivered = pair.frames_delivered(1);
+  pair.cut(0);
+  pair.cut(1);
+  int sent = 0;
+  for (; sent < 100 && !pair.link(0, 0).suspect; ++sent) stream(pair, 1);
+  REQUIRE(pair.link(0, 0).suspect);
+  REQUIRE(pair.link(0, 1).counters.repaired > 0);
+  for (int i = 0; i < 100 && !pair.link(0, 1).suspect; ++i) pair.run(1ms);
+  REQUIRE(pair.link(0, 1).suspect);
+  pair.cut(0, false);
+  for (int i = 0; i < 150 && pair.link(0, 0).suspect; ++i) pair.run(1ms);
+  REQUIRE(pair.link(0, 0).state == LinkState::up);
+  pair.run(30ms);
+  CHECK(pair.link(0, 1).state == LinkState::up);
+  CHECK(pair.frames_delivered(1) == delivered + static_cast<std::uint64_t>(sent));
+}
+
+TEST_CASE("a repair of what a dead link has is repaired itself before that link is down",
+          "[standstill]") {
+  test::QuietPair pair;
+  begin(pair);
+  const std::uint64_t delivered = pair.frames_delivered(1);
+  pair.cut(0);
+  int sent = 0;
+  for (; sent < 100 && !pair.link(0, 0).suspect; ++sent) {
+    pair.cut(1, pair.link(0, 0).bytes_in_flight > 0);
+    stream(pair, 1);
+  }
+  REQUIRE(pair.link(0, 0).suspect);
+  REQUIRE(pair.link(0, 1).counters.repaired > 0);
+  pair.cut(1, false);
+  stream(pair, 10);
+  pair.run(30ms);
+  CHECK(pair.link(0, 0).state == LinkState::up);
+  CHECK(pair.frames_delivered(1) == delivered + 10 + static_cast<std::uint64_t>(sent));
+}

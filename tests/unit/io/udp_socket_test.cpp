@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <chrono>
+#include <optional>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "support.hpp"
@@ -324,6 +327,22 @@ TEST_CASE("errors on opening say how to mend them") {
   const auto device = UdpSocket::open(options);
   REQUIRE_FALSE(device.ok());
   CHECK_THAT(device.error().message, Catch::Contains("nosuch0"));
+}
+
+TEST_CASE("a server waits for a port that its predecessor's end still holds") {
+  std::optional<UdpSocket> before(open_at("127.0.0.1"));
+  const Address where = before->bound();
+  std::thread end([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    before.reset();
+  });
+  UdpSocketOptions options;
+  options.bind = where;
+  options.server = true;
+  auto socket = UdpSocket::open(options);
+  end.join();
+  REQUIRE(socket.ok());
+  CHECK(socket.value().bound() == where);
 }
 
 TEST_CASE("buffers are as large as the kernel says") {
