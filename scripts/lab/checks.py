@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import sys
 
 from .stage import LabError, Stage, Unavailable, run
@@ -65,6 +66,10 @@ def main(test):
         lab = Lab(stage, folder)
         if not lab.program.exists() or lab.linkem is None:
             print(f"FAIL there is no mwtun or no linkem in {folder}: build them first")
+            sys.exit(1)
+        missing = [name for name in ("ping", "iperf3", "ethtool") if shutil.which(name) is None]
+        if missing:
+            print(f"FAIL there is no {' and no '.join(missing)} here: \"./dev test\" installs what the tests need")
             sys.exit(1)
         try:
             test(lab)
