@@ -160,7 +160,7 @@ class Tunnel {
       if (links_[i]) visit(static_cast<const Link&>(*links_[i]));
     }
   }
-  bool any_link_alive() const;
+  bool any_link_alive() const;  // It answers, even if it carries no frames (LinkRole::unused).
   bool any_link_helps() const;
   Instant unheard_from() const;
   void refresh_views(Instant now);

@@ -270,9 +270,7 @@ bool Tunnel::left_to_suspects(const OutChunk& chunk, const Link& lost_on) const 
 
 /// The link is suspect: what it has not acknowledged goes again on the others, if there are any.
 void Tunnel::requeue_unacknowledged(Link& l, Requeue what) {
-  bool other = false;
-  each_link([&](const Link& x) { other |= &x != &l && x.helps(); });
-  if (!other) return;
+  if (!any_link_helps()) return;
   for (LinkSpace& space : l.spaces) {
     if (!space.used) continue;
     for (std::uint64_t n = space.sent.unsettled(); n < space.sent.next_number(); ++n) {

@@ -172,9 +172,7 @@ void Tunnel::link_silent(Link& l, LinkReason reason, Instant now) {
   l.suspect = false;
   l.waiting_since = l.loss_deadline = never;
   set_state(l, LinkState::down, reason, now);
-  bool elsewhere = false;
-  each_link([&](const Link& other) { elsewhere |= other.helps(); });
-  if (elsewhere || reason != LinkReason::silent) lose_in_flight(l, now);
+  if (any_link_helps() || reason != LinkReason::silent) lose_in_flight(l, now);
   l.probing_since = now;
   l.next_probe = now;
   flow_->proof.forget(l.id);

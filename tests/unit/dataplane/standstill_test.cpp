@@ -23,6 +23,14 @@ void begin(test::QuietPair& pair) {
   pair.run(30ms);
 }
 
+/// Frames one by one until the client suspects the link; how many.
+std::uint64_t stream_until_suspect(test::QuietPair& pair, std::size_t link) {
+  std::uint64_t sent = 0;
+  for (; sent < 100 && !pair.link(0, link).suspect; ++sent) stream(pair, 1);
+  REQUIRE(pair.link(0, link).suspect);
+  return sent;
+}
+
 void begin_on_one_link(test::QuietPair& pair) {
   pair.cut(1);
   pair.run(2s);
@@ -174,19 +182,16 @@ TEST_CASE("a link that answers again brings what others that are still suspect h
   begin(pair);
   const std::uint64_t delivered = pair.frames_delivered(1);
   pair.hold(0, true);
-  int sent = 0;
-  for (; sent < 100 && !pair.link(0, 0).suspect; ++sent) stream(pair, 1);
-  REQUIRE(pair.link(0, 0).suspect);
+  std::uint64_t sent = stream_until_suspect(pair, 0);
   pair.cut(1);
-  for (; sent < 200 && !pair.link(0, 1).suspect; ++sent) stream(pair, 1);
-  REQUIRE(pair.link(0, 1).suspect);
+  sent += stream_until_suspect(pair, 1);
   REQUIRE(pair.link(0, 0).suspect);
   pair.hold(0, false);
   pair.run(50ms);
   CHECK(pair.link(0, 1).suspect);
   CHECK(pair.link(0, 1).state == LinkState::up);
   CHECK_FALSE(pair.link(0, 0).suspect);
-  CHECK(pair.frames_delivered(1) == delivered + static_cast<std::uint64_t>(sent));
+  CHECK(pair.frames_delivered(1) == delivered + sent);
 }
 
 TEST_CASE("what went from one dead link to another comes with the first that answers again",
@@ -196,9 +201,7 @@ TEST_CASE("what went from one dead link to another comes with the first that ans
   const std::uint64_t delivered = pair.frames_delivered(1);
   pair.cut(0);
   pair.cut(1);
-  int sent = 0;
-  for (; sent < 100 && !pair.link(0, 0).suspect; ++sent) stream(pair, 1);
-  REQUIRE(pair.link(0, 0).suspect);
+  const std::uint64_t sent = stream_until_suspect(pair, 0);
   REQUIRE(pair.link(0, 1).counters.repaired > 0);
   for (int i = 0; i < 100 && !pair.link(0, 1).suspect; ++i) pair.run(1ms);
   REQUIRE(pair.link(0, 1).suspect);
@@ -207,7 +210,7 @@ TEST_CASE("what went from one dead link to another comes with the first that ans
   REQUIRE(pair.link(0, 0).state == LinkState::up);
   pair.run(30ms);
   CHECK(pair.link(0, 1).state == LinkState::up);
-  CHECK(pair.frames_delivered(1) == delivered + static_cast<std::uint64_t>(sent));
+  CHECK(pair.frames_delivered(1) == delivered + sent);
 }
 
 TEST_CASE("a repair of what a dead link has is repaired itself before that link is down",
@@ -216,7 +219,7 @@ TEST_CASE("a repair of what a dead link has is repaired itself before that link 
   begin(pair);
   const std::uint64_t delivered = pair.frames_delivered(1);
   pair.cut(0);
-  int sent = 0;
+  std::uint64_t sent = 0;
   for (; sent < 100 && !pair.link(0, 0).suspect; ++sent) {
     pair.cut(1, pair.link(0, 0).bytes_in_flight > 0);
     stream(pair, 1);
@@ -227,5 +230,5 @@ TEST_CASE("a repair of what a dead link has is repaired itself before that link 
   stream(pair, 10);
   pair.run(30ms);
   CHECK(pair.link(0, 0).state == LinkState::up);
-  CHECK(pair.frames_delivered(1) == delivered + 10 + static_cast<std::uint64_t>(sent));
+  CHECK(pair.frames_delivered(1) == delivered + 10 + sent);
 }
