@@ -208,6 +208,7 @@ class Tunnel {
   void write_chunk(Link& l, ChunkIndex index, Instant now);
   void charge(Link& l, std::size_t bytes, Instant now);
   Instant next_send() const;
+  void stop_pacers(Instant now);
   DatagramBuilder& builder_for(Link& l, Instant now);
   bool can_send(const Link& l, Instant now) const;
   Link* best_link(Instant now);

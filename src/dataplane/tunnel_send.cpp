@@ -50,8 +50,19 @@ std::optional<OutgoingDatagram> Tunnel::poll_datagram(MutableBytes room, Instant
       DatagramBuilder& builder = flow_->builders[index_of(l->id)];
       if (builder.open()) return emit(*l, builder, l->path, room, now);
     }
-    if (!flush_again(now)) return std::nullopt;
+    if (flush_again(now)) continue;
+    stop_pacers(now);
+    return std::nullopt;
   }
+}
+
+/// Should the next turn come late, a link that frames wait for now has lost that time.
+void Tunnel::stop_pacers(Instant now) {
+  const bool more = !flow_->queue.empty() || cutting_.active;
+  each_link([&](Link& l) {
+    const bool waits = more && l.pacer.wait(now) > Duration{0};
+    l.pacer.stops(waits ? l.rate.burst_max() : Duration{0});
+  });
 }
 
 std::uint64_t Tunnel::next_stamp(Instant now) {

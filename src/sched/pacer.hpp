@@ -12,6 +12,9 @@ class Pacer {
  public:
   /// Credit at most, and so the longest burst: what a late wake-up may cost without losing rate.
   static constexpr Duration credit_max = milliseconds(2);
+  /// A sender that had more to send and comes later still had no pause: its processor ran somebody
+  /// else, for a tick of the kernel or more. Up to so much is made up for, at twice the rate.
+  static constexpr Duration late_credit_max = milliseconds(10);
   /// How far what does not wait can put off what does.
   static constexpr Duration debt_max = milliseconds(60);
   /// A waiting sender sleeps this much longer than it must: a batch is cheaper than its datagrams.
@@ -29,6 +32,13 @@ class Pacer {
   }
   /// All pauses so far that were longer than the credit; wraps.
   std::uint32_t paused_us() const { return static_cast<std::uint32_t>(paused_.count() / 1000); }
+  /// The sender stops for now.
+  /// @param burst_max  when it has more that only waits for this link: how long a burst the line
+  ///                   takes; else zero
+  void stops(Duration burst_max) {
+    late_max_ = std::min(burst_max, late_credit_max);
+    late_ = std::min(late_, late_max_);
+  }
   /// A datagram goes. True when the link had room for more before it.
   bool sent(std::size_t bytes, std::uint64_t rate_bps, Instant now) {
     last_ = Duration{static_cast<std::int64_t>(static_cast<double>(bytes) * 8e9 /
@@ -37,10 +47,13 @@ class Pacer {
     if (starved) {
       if (now - next_ > 2 * pause()) paused_ += now - next_ - pause();
       busy_since_ = now - busy(now);
+      late_ = std::min(late_ + (now - pause() - next_), late_max_);
       next_ = now - pause();
     }
+    const Duration made_up = std::min(late_, last_ / 2);
+    late_ -= made_up;
     // What is never paced (acknowledgements, probes) must not shut frames out for long.
-    next_ = std::min(next_ + last_, now + std::max(debt_max, 2 * last_));
+    next_ = std::min(next_ + last_ - made_up, now + std::max(debt_max, 2 * last_));
     return starved;
   }
 
@@ -48,11 +61,13 @@ class Pacer {
   static constexpr int pause_weight = 4;
   static constexpr Duration busy_max = seconds(2);
 
-  Duration idle(Instant now) const { return std::max(now - next_ - pause(), Duration{0}); }
+  Duration idle(Instant now) const {
+    return std::max(now - next_ - std::max(pause(), late_max_), Duration{0});
+  }
   Duration pause() const { return std::max(credit_max, 2 * last_); }
 
   Instant next_{}, busy_since_{};
-  Duration last_{}, paused_{};
+  Duration last_{}, paused_{}, late_max_{}, late_{};
 };
 
 }  // namespace mwtun

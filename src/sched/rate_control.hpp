@@ -79,6 +79,8 @@ class RateControl {
   /// Least one-way delay, by both clocks: differences between the links of a session are true.
   bool delay_known() const { return base_ != Duration::max(); }
   Duration delay_base() const { return floor(); }
+  /// How long a burst the line's buffer takes, as far as is known.
+  Duration burst_max() const { return policer_ == Policer::none ? target_max_ : Duration{0}; }
   /// Somebody else's queue stands in the line: its delay cannot be held down from here.
   bool contested(Instant now) const { return foreign_.contested(now); }
 

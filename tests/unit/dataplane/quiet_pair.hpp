@@ -97,12 +97,15 @@ class QuietPair {
   void cut(std::size_t link, bool dead = true) { cut_[link] = dead; }
   /// The link keeps what it is given, both ways, and then delivers all of it at once.
   void hold(std::size_t link, bool held) { held_[link] = held; }
+  /// The processor of an end runs somebody else, or again that end: it neither sends nor receives.
+  void set_away(std::size_t end, bool away) { away_[end] = away; }
   std::uint64_t frames_delivered(std::size_t end) const {
     return ends_[end]->report({}, now_).frames.frames_out;
   }
   void run(Duration time) {
     for (const Instant until = now_ + time; now_ < until; now_ += milliseconds(1)) {
       for (std::size_t end = 0; end < 2; ++end) {
+        if (away_[end]) continue;
         Node& node = *ends_[end];
         std::vector<Flight> still;
         for (Flight& flight : flights_) {
@@ -162,7 +165,7 @@ class QuietPair {
   std::vector<Flight> flights_;
   Prng random_{2};
   double loss_ = 0;
-  bool cut_[2] = {}, held_[2] = {};
+  bool cut_[2] = {}, held_[2] = {}, away_[2] = {};
   bool forged_ = false;
 };
 

@@ -31,6 +31,7 @@ struct LineModel {
   double buffer_s = 0.2;
   double jitter_s = 0;  // Normal, in order: t = max(now + delay, last) + size / rate.
   double policer_bps = 0;
+  Course away = constant(0);  // 1: somebody else has the sender's processor.
 };
 
 struct Outcome {
@@ -52,9 +53,9 @@ class PacedLine {
     const double began = now_;
     const std::uint64_t sent = sent_, lost = lost_, delivered = delivered_;
     for (; now_ < end; now_ += tick) {
-      send();
+      if (model_.away(now_) == 0) send();
       receive();
-      while (!acks_.empty() && acks_.front().first <= now_) {
+      while (model_.away(now_) == 0 && !acks_.empty() && acks_.front().first <= now_) {
         acks_.front().second.sent_bytes_now = sent_;
         control.feedback(acks_.front().second, at(now_));
         acks_.pop_front();
@@ -95,6 +96,7 @@ class PacedLine {
       starved_ += starved ? bytes : 0;
       transmit();
     }
+    pacer_.stops(offered_ >= payload ? control.burst_max() : Duration{0});
   }
 
   /// A window that grows by 30 datagrams a second (about what CUBIC does around its plateau, at
@@ -228,6 +230,25 @@ TEST_CASE("a line that swings is soon full again after each dip", "[rate]") {
   CHECK(line.run_until(36).delivered_bps > 0.42 * 28e6);
 }
 
+TEST_CASE("a sender whose turns come late fills the line all the same", "[rate]") {
+  struct Case {
+    double rate_bps, late_s, every_s, share, queue_s;
+  };
+  const auto [rate_bps, late_s, every_s, share, queue_s] =
+      GENERATE(Case{300e6, 0.004, 0.010, 0.99, 0.011}, Case{300e6, 0.004, 0.040, 0.98, 0.005},
+               Case{300e6, 0.008, 0.020, 0.98, 0.013}, Case{300e6, 0.008, 0.040, 0.95, 0.010},
+               Case{20e6, 0.004, 0.010, 0.99, 0.020}, Case{20e6, 0.015, 0.040, 0.98, 0.022});
+  CAPTURE(rate_bps, late_s, every_s);
+  PacedLine line({.rate_bps = constant(rate_bps), .away = [&](double t) {
+                    return t > 3 && std::fmod(t, every_s) < late_s ? 1.0 : 0.0;
+                  }});
+  line.run_until(5);
+  const Outcome outcome = line.run_until(15);
+  CHECK(outcome.delivered_bps > share * rate_bps);
+  CHECK(outcome.queue_p95_s < queue_s);
+  CHECK(outcome.loss == 0);
+}
+
 TEST_CASE("random loss does not slow a line down", "[rate]") {
   const double loss = GENERATE(0.01, 0.05);
   PacedLine line({.loss = constant(loss)});
@@ -358,6 +379,42 @@ TEST_CASE("a pacer lets datagrams go at its rate, with little credit after a pau
     }
   }
   CHECK(sent == Approx(10'000).margin(2));
+}
+
+TEST_CASE("time that frames waited for a late sender is made up for at twice the rate", "[pacer]") {
+  Pacer pacer;
+  Instant now{seconds(100)};
+  const auto burst = [&] {
+    std::size_t sent = 0;
+    for (; pacer.wait(now) == Duration{0}; ++sent) pacer.sent(1250, 100'000'000, now);
+    return sent;
+  };
+  burst();
+  const bool frames_wait = GENERATE(true, false);
+  pacer.stops(frames_wait ? milliseconds(100) : Duration{0});
+  now += microseconds(6100);
+  CHECK((pacer.busy(now) > Duration{0}) == frames_wait);
+  std::size_t sent = burst();
+  CHECK(sent == (frames_wait ? 41 : 21));  // Two milliseconds, at twice the rate.
+  for (int i = 0; i < 50; ++i, sent += burst()) now += microseconds(100);
+  CHECK(sent == (frames_wait ? 111 : 71));
+}
+
+TEST_CASE("so much of it is made up for as the line takes in one burst", "[pacer]") {
+  const auto [takes_ms, datagrams] = GENERATE(table<int, std::size_t>({{3, 30}, {100, 100}}));
+  Pacer pacer;
+  Instant now{seconds(100)};
+  const auto send_for = [&](int ms) {
+    std::size_t sent = 0;
+    for (const Instant end = now + milliseconds(ms); now < end; now += microseconds(100)) {
+      for (; pacer.wait(now) == Duration{0}; ++sent) pacer.sent(1250, 100'000'000, now);
+    }
+    return sent;
+  };
+  send_for(50);
+  pacer.stops(milliseconds(takes_ms));
+  now += milliseconds(100);
+  CHECK(send_for(50) == 500 + 20 + datagrams);
 }
 
 TEST_CASE("what a line carried is remembered for seconds, not for long", "[rate]") {
