@@ -15,6 +15,7 @@
 #include "dataplane/report.hpp"
 #include "dataplane/rtt.hpp"
 #include "dataplane/sent_log.hpp"
+#include "dataplane/standing_wait.hpp"
 #include "sched/link_view.hpp"
 #include "sched/pacer.hpp"
 #include "sched/rate_control.hpp"
@@ -100,6 +101,7 @@ struct Link {
   GsoCheck gso;
   Instant loss_from{};  // What was sent before the link came up says nothing of it now.
   DelayMeter delay;
+  StandingWait standing_wait;
   RateMeter delivered_meter, received_meter;
   LinkCounters counters;
   std::uint64_t bytes_in_flight = 0;

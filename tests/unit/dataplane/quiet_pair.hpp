@@ -99,6 +99,8 @@ class QuietPair {
   void hold(std::size_t link, bool held) { held_[link] = held; }
   /// The processor of an end runs somebody else, or again that end: it neither sends nor receives.
   void set_away(std::size_t end, bool away) { away_[end] = away; }
+  /// Whatever comes to an end waits so long in its socket's buffer.
+  void set_backlog(std::size_t end, Duration wait) { backlog_[end] = wait; }
   std::uint64_t frames_delivered(std::size_t end) const {
     return ends_[end]->report({}, now_).frames.frames_out;
   }
@@ -109,8 +111,9 @@ class QuietPair {
         Node& node = *ends_[end];
         std::vector<Flight> still;
         for (Flight& flight : flights_) {
-          if (flight.to == end && flight.arrives <= now_ && !held_[flight.link]) {
-            node.handle_datagram(flight.path, flight.bytes, now_, now_);
+          const Instant taken = flight.arrives + backlog_[end];
+          if (flight.to == end && taken <= now_ && !held_[flight.link]) {
+            node.handle_datagram(flight.path, flight.bytes, now_ - backlog_[end], now_);
           } else {
             still.push_back(std::move(flight));
           }
@@ -166,6 +169,7 @@ class QuietPair {
   Prng random_{2};
   double loss_ = 0;
   bool cut_[2] = {}, held_[2] = {}, away_[2] = {};
+  Duration backlog_[2] = {};
   bool forged_ = false;
 };
 
