@@ -12,7 +12,7 @@ class Pacer {
  public:
   /// Credit at most, and so the longest burst: what a late wake-up may cost without losing rate.
   static constexpr Duration credit_max = milliseconds(2);
-  /// A sender that had more to send and comes later still had no pause: its processor ran somebody
+  /// One that had more to send and comes later than that had no pause: its processor ran somebody
   /// else, for a tick of the kernel or more. Up to so much is made up for, at twice the rate.
   static constexpr Duration late_credit_max = milliseconds(10);
   /// How far what does not wait can put off what does.
