@@ -56,7 +56,7 @@ std::optional<OutgoingDatagram> Tunnel::poll_datagram(MutableBytes room, Instant
   }
 }
 
-/// Should the next turn come late, a link that frames wait for now has lost that time.
+/// Should the next turn come late, a link that frames wait for has lost that time.
 void Tunnel::stop_pacers(Instant now) {
   const bool more = !flow_->queue.empty() || cutting_.active;
   each_link([&](Link& l) {

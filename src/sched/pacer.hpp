@@ -32,7 +32,7 @@ class Pacer {
   }
   /// All pauses so far that were longer than the credit; wraps.
   std::uint32_t paused_us() const { return static_cast<std::uint32_t>(paused_.count() / 1000); }
-  /// The sender stops for now.
+  /// The end of a turn of the sender's.
   /// @param burst_max  when it has more that only waits for this link: how long a burst the line
   ///                   takes; else zero
   void stops(Duration burst_max) {
