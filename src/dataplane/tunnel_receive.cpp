@@ -81,7 +81,7 @@ bool Tunnel::handle_data(const Path& path, const wire::DataHeader& header, Bytes
     space->gap_told = now;
     space->ack_now = true;
   }
-  received += l->standing_wait.seen(now - received, now);
+  received += l->standing_wait.seen(now - received, datagram.size(), now);
   space->received.add(number, wire::stamp_units(received));
   if (newest) space->received.note_largest_time(received);
   ++l->counters.datagrams_in;
