@@ -171,6 +171,10 @@ Result<void> Runner::set_up() {
   const Profile profile = config_.profile.value_or(profile_for(memory_bytes()));
   Sizes sizes = sizes_of(profile);
   sizes.worker.loop = config_.event_loop;
+  // Each socket of io_uring has a megabyte of buffers, which is much there.
+  if (profile == Profile::router && config_.event_loop == LoopKind::automatic) {
+    sizes.worker.loop = LoopKind::epoll;
+  }
   sizes.worker.nice = config_.nice.value_or(unasked_nice());
   log_.info(LogClass::program, fmt::format("sized for a {} ({})", to_string(profile),
                                            config_.profile ? "as configured" : "by its memory"));

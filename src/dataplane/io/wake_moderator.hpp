@@ -11,7 +11,7 @@ namespace mwtun {
 /// kept waiting. Reads no clock.
 class WakeModerator {
  public:
-  static constexpr Duration rest_time = microseconds(50);
+  static constexpr Duration rest_time = microseconds(100);
 
   /// To be asked when a turn of the loop has ended.
   /// @param turn   from before its wait to its end
@@ -24,10 +24,10 @@ class WakeModerator {
   }
 
  private:
-  static constexpr Duration few_within = microseconds(40);
+  static constexpr Duration few_within = microseconds(100);
   static constexpr std::size_t few_bytes_max = 8 * 1024;
-  // TCP in bulk has such turns too, of acknowledgements, but not so many: with one it lost 9 %.
-  static constexpr unsigned few_in_a_row_min = 16;
+  // TCP in bulk has such turns too, of acknowledgements: with one it lost 9 %, with four nothing.
+  static constexpr unsigned few_in_a_row_min = 4;
 
   unsigned few_in_a_row_ = 0;
 };

@@ -14,7 +14,7 @@ bool rests_after(WakeModerator& moderator, unsigned count, Duration turn, std::s
 
 TEST_CASE("who is woken for packet after packet rests, and goes on resting") {
   WakeModerator moderator;
-  CHECK_FALSE(rests_after(moderator, 15, microseconds(5), 106));
+  CHECK_FALSE(rests_after(moderator, 3, microseconds(5), 106));
   CHECK(moderator.should_rest(microseconds(5), 106));
   // After a rest several wait, and take longer.
   CHECK(rests_after(moderator, 100, microseconds(35), 20 * 106));
@@ -31,9 +31,9 @@ TEST_CASE("bulk and what comes seldom is not kept waiting") {
 
 TEST_CASE("one turn in bulk ends the resting") {
   WakeModerator moderator;
-  REQUIRE(rests_after(moderator, 16, microseconds(5), 106));
+  REQUIRE(rests_after(moderator, 4, microseconds(5), 106));
   CHECK_FALSE(moderator.should_rest(microseconds(30), 65'000));
-  CHECK_FALSE(rests_after(moderator, 15, microseconds(5), 106));
+  CHECK_FALSE(rests_after(moderator, 3, microseconds(5), 106));
 }
 
 }  // namespace
